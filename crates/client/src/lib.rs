@@ -1,0 +1,1 @@
+//! A reconnecting EventSource client: a machine without I/O, and a tokio shell around it

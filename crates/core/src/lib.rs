@@ -1,0 +1,1 @@
+//! The words that all of Tidewire shares: topics, filters, positions, cursors, records, grants

@@ -1,0 +1,1 @@
+//! Shards, cohorts and delivery: one log, many cursors

@@ -1,0 +1,1 @@
+//! A Server-Sent Events hub to embed in your own server
