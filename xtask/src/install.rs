@@ -1,0 +1,140 @@
+//! What the tests need besides cargo, and how a bare Debian machine gets it: only what is missing, and said before it is done.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process;
+
+/// Whether `cargo xtask test` may install what is missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    Install,
+    UseWhatIsThere,
+}
+
+/// A program, under any of its names, and the Debian package that brings it.
+struct Requirement {
+    programs: &'static [&'static str],
+    package: &'static str,
+    purpose: &'static str,
+}
+
+const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        programs: &["node"],
+        package: "nodejs",
+        purpose: "runs the end-to-end tests",
+    },
+    Requirement {
+        programs: &["npm"],
+        package: "npm",
+        purpose: "brings the driver of the browser",
+    },
+    Requirement {
+        programs: &["chromium", "chromium-browser", "google-chrome"],
+        package: "chromium",
+        purpose: "opens the page as users do",
+    },
+    Requirement {
+        programs: &["nginx"],
+        package: "nginx-light",
+        purpose: "stands in front of the hub",
+    },
+    Requirement {
+        programs: &["curl"],
+        package: "curl",
+        purpose: "runs the lines that the page offers to copy",
+    },
+];
+
+/// Installs what is missing, where the policy lets it. `Err` says what to do by hand.
+pub(crate) fn ensure(policy: Policy) -> Result<(), String> {
+    let missing: Vec<&Requirement> = REQUIREMENTS
+        .iter()
+        .filter(|requirement| process::find_program(requirement.programs).is_none())
+        .collect();
+    for requirement in &missing {
+        let Requirement {
+            package, purpose, ..
+        } = requirement;
+        println!("missing: Debian's {package} ({purpose})");
+    }
+    if policy == Policy::UseWhatIsThere {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing
+        .iter()
+        .map(|requirement| requirement.package)
+        .collect();
+    if !packages.is_empty() {
+        install_packages(&packages)?;
+    }
+    install_node_modules()
+}
+
+/// Where the end-to-end tests live.
+pub(crate) fn e2e_dir() -> PathBuf {
+    process::root().join("tests/e2e")
+}
+
+/// Whether the browser's driver is there.
+pub(crate) fn has_node_modules() -> bool {
+    e2e_dir().join("node_modules/playwright-core").is_dir()
+}
+
+fn install_packages(packages: &[&str]) -> Result<(), String> {
+    let by_hand = format!(
+        "install them by hand (packages: {}), or run `cargo xtask test --no-install` for what is possible without",
+        packages.join(" ")
+    );
+    if process::find_program(&["apt-get"]).is_none() {
+        return Err(format!(
+            "this is not Debian or one of its children; {by_hand}"
+        ));
+    }
+    println!("installing with apt-get: {}", packages.join(" "));
+    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    install.extend(packages);
+    // The list of packages may be missing or old on a new machine, and an old one asks for files that are gone.
+    let is_done = process::pass_through(apt_get()?.args(["update", "-q"]))
+        && process::pass_through(apt_get()?.args(install));
+    if is_done {
+        Ok(())
+    } else {
+        Err(format!("apt-get failed; {by_hand}"))
+    }
+}
+
+fn apt_get() -> Result<Command, String> {
+    let is_root =
+        process::capture(process::command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let quiet = "DEBIAN_FRONTEND=noninteractive";
+    if is_root {
+        let mut command = process::command("env");
+        command.args([quiet, "apt-get"]);
+        return Ok(command);
+    }
+    if process::find_program(&["sudo"]).is_none() {
+        return Err("apt-get needs root or sudo; or run `cargo xtask test --no-install`".into());
+    }
+    let mut command = process::command("sudo");
+    command.args(["env", quiet, "apt-get"]);
+    Ok(command)
+}
+
+fn install_node_modules() -> Result<(), String> {
+    if has_node_modules() {
+        return Ok(());
+    }
+    println!(
+        "installing with npm into tests/e2e/node_modules: playwright-core (drives the browser; brings none)"
+    );
+    let mut npm = process::command("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"])
+        .current_dir(e2e_dir());
+    if process::pass_through(&mut npm) {
+        Ok(())
+    } else {
+        Err("npm failed; or run `cargo xtask test --no-install`".into())
+    }
+}

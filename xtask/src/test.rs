@@ -1,0 +1,109 @@
+//! `cargo xtask test`: every test there is, from the smallest to the browser, and an honest count at the end.
+
+mod tally;
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use self::tally::{Tally, add_cargo_line, read_tap};
+use crate::Outcome;
+use crate::install::{self, Policy};
+use crate::process;
+
+/// Seeds of the simulation in one run.
+const SEEDS: &str = "10000";
+
+pub(crate) fn run(policy: Policy) -> Outcome {
+    if let Err(why) = install::ensure(policy) {
+        println!("FAILED: {why}");
+        return Outcome::Failed;
+    }
+    let stages: [(&str, fn() -> Tally); 3] = [
+        ("cargo test", cargo_test),
+        ("simulation", simulation),
+        ("end to end", end_to_end),
+    ];
+    let mut total = Tally::default();
+    let mut report = Vec::new();
+    for (name, stage) in stages {
+        println!("\n== {name}");
+        let start = Instant::now();
+        let tally = stage();
+        report.push(format!(
+            "{name:11} {} in {} s",
+            tally.counts(),
+            start.elapsed().as_secs()
+        ));
+        report.extend(tally.notes.iter().map(|note| format!("            {note}")));
+        total.add(&tally);
+    }
+    println!("\n== all\n{}", report.join("\n"));
+    println!("{}", total.counts());
+    Outcome::of(total.failed == 0 && total.passed > 0)
+}
+
+fn cargo_test() -> Tally {
+    let mut tally = Tally::default();
+    // Without `--no-fail-fast` a failure in one crate would hide those of the rest.
+    let mut test = process::cargo();
+    test.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    let succeeded = process::pass_through_and(&mut test, |line| add_cargo_line(&mut tally, line));
+    tally.settle(succeeded, "cargo test failed besides its tests: see above");
+    tally
+}
+
+/// The seeded world counts as one test: a failing seed is printed with the command that runs it again.
+fn simulation() -> Tally {
+    let mut run = process::cargo();
+    run.args([
+        "run",
+        "--release",
+        "--quiet",
+        "-p",
+        "tidewire-sim",
+        "--",
+        "--seeds",
+        SEEDS,
+    ]);
+    Tally::of_one(
+        process::pass_through(&mut run),
+        "the simulation failed: see its seed above",
+    )
+}
+
+fn end_to_end() -> Tally {
+    if process::find_program(&["node"]).is_none() || !install::has_node_modules() {
+        return Tally::skipped(
+            "end-to-end tests need node and tests/e2e/node_modules: run without --no-install",
+        );
+    }
+    let mut build = process::cargo();
+    build.args(["build", "--release", "-p", "tidewire"]);
+    if !process::pass_through(&mut build) {
+        return Tally::of_one(false, "the hub does not build");
+    }
+    let results = process::target_dir().join("e2e.tap");
+    let succeeded = process::pass_through(&mut node_tests(&results));
+    let mut tally = read_tap(&fs::read_to_string(&results).unwrap_or_default());
+    tally.settle(
+        succeeded,
+        "the end-to-end tests did not end well: see above",
+    );
+    tally
+}
+
+fn node_tests(results: &Path) -> std::process::Command {
+    let mut node = process::command("node");
+    node.current_dir(install::e2e_dir())
+        .env(
+            "TIDEWIRE_BIN",
+            process::target_dir().join("release/tidewire"),
+        )
+        // One after the other: each starts a hub and a browser, and some measure.
+        .args(["--test", "--test-concurrency=1"])
+        .args(["--test-reporter=spec", "--test-reporter-destination=stdout"])
+        .arg("--test-reporter=tap")
+        .arg(format!("--test-reporter-destination={}", results.display()));
+    node
+}
