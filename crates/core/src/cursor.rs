@@ -13,10 +13,10 @@ impl Position {
     /// The lowest position that a record can have.
     pub const FIRST: Self = Self(1);
 
-    /// The lowest position after this one.
+    /// The lowest position after this one; the highest stays (a log never gets there, but a forged cursor may).
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 
     /// The highest position before this one; zero stays zero.

@@ -1,0 +1,262 @@
+//! Events to records with their frames, and records to the derived forms of their frames.
+//!
+//! Reading a frame back here goes by the exact lines that [`encode_record`] writes; the decoder for strangers' bytes is
+//! `tidewire-codec`'s.
+
+use serde_json::json;
+use tidewire_codec::{EventId, EventType, encode};
+use tidewire_core::{Cursor, Form, Frame, RecordFields, RecordRef};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::block::{Block, Derived};
+use crate::control::CONTROL_TYPE_PREFIX;
+use crate::{Entry, Event};
+
+/// Appends an event's record to `buf` and says where it lies there. `cursor` is its hub id, which its frame shows unless
+/// the publisher gave an id of its own; `time_ms` is its time, already raised to its predecessor's.
+///
+/// # Panics
+/// If `buf` grows beyond 4 GiB; logs bound their groups far below.
+pub fn encode_record(event: &Event, cursor: Cursor, time_ms: u64, buf: &mut Vec<u8>) -> Entry {
+    let mut frame = Vec::new();
+    let hub_id;
+    let id = match &event.id {
+        Some(id) => id,
+        None => {
+            hub_id = EventId::parse(&cursor.to_string()).expect("a cursor is a valid id");
+            &hub_id
+        }
+    };
+    let fields = encode::Fields {
+        event_type: event.event_type.as_ref(),
+        retry: event.retry_ms,
+        id: Some(id),
+        data: Some(&event.data),
+    };
+    let head_bytes = chunk(&mut frame, |buf| encode::encode_event(buf, &fields));
+    let at = buf.len();
+    let record = RecordFields {
+        position: cursor.seen(),
+        time_ms,
+        private: event.private,
+        topics: &event.topics,
+        publisher_id: event.id.as_ref().map(EventId::as_str),
+        producer: event.producer,
+        expires_ms: None,
+    };
+    record.encode(Frame::from_chunk(&frame, head_bytes), buf);
+    let offset = |bytes: usize| u32::try_from(bytes).expect("a group is below 4 GiB");
+    Entry {
+        position: cursor.seen(),
+        at: offset(at),
+        bytes: offset(buf.len() - at),
+    }
+}
+
+/// Appends one HTTP/1.1 chunk (RFC 9112, section 7.1) around what `content` appends; returns the length of its head.
+pub(crate) fn chunk(buf: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) -> u8 {
+    let start = buf.len();
+    // The head's length is known only afterwards; eight digits and CRLF are more than any frame needs.
+    buf.extend_from_slice(&[0; 10]);
+    content(buf);
+    let content_start = start + 10;
+    let mut head = [0; 10];
+    let mut at = head.len();
+    let mut rest = buf.len() - content_start;
+    at -= 2;
+    head[at..].copy_from_slice(b"\r\n");
+    loop {
+        at -= 1;
+        head[at] = b"0123456789abcdef"[rest % 16];
+        rest /= 16;
+        if rest == 0 {
+            break;
+        }
+    }
+    let head = &head[at..];
+    buf.splice(start..content_start, head.iter().copied());
+    buf.extend_from_slice(b"\r\n");
+    u8::try_from(head.len()).expect("at most ten")
+}
+
+/// Encodes every frame of a block in a derived form.
+pub(crate) fn derive(block: &Block, form: Form) -> Derived {
+    let mut bytes = Vec::new();
+    let ends = (0..block.len())
+        .map(|index| {
+            let record = block.record(index);
+            let head_bytes = chunk(&mut bytes, |buf| match form {
+                Form::Ndjson => encode_ndjson(&record, buf),
+                Form::EventStream | Form::Labelled => encode_labelled(&record, buf),
+            });
+            (
+                u32::try_from(bytes.len()).expect("a block is below 4 GiB"),
+                head_bytes,
+            )
+        })
+        .collect();
+    Derived {
+        bytes: bytes.into(),
+        ends,
+    }
+}
+
+/// The fields of one of our own frames.
+#[derive(Default)]
+struct Shown<'a> {
+    event_type: Option<&'a str>,
+    id: &'a str,
+    retry: Option<u64>,
+    data: String,
+}
+
+fn shown<'a>(record: &RecordRef<'a>) -> Shown<'a> {
+    let text = std::str::from_utf8(record.frame().bare()).unwrap_or_default();
+    let mut shown = Shown::default();
+    let mut first = true;
+    for line in text.split('\n') {
+        match line.split_once(": ") {
+            Some(("event", value)) => shown.event_type = Some(value),
+            Some(("id", value)) => shown.id = value,
+            Some(("retry", value)) => shown.retry = value.parse().ok(),
+            Some(("data", value)) => {
+                if !std::mem::take(&mut first) {
+                    shown.data.push('\n');
+                }
+                shown.data.push_str(value);
+            }
+            _ => {}
+        }
+    }
+    shown
+}
+
+fn encode_ndjson(record: &RecordRef<'_>, buf: &mut Vec<u8>) {
+    let shown = shown(record);
+    let topics: Vec<_> = record.topics().map(String::from_utf8_lossy).collect();
+    let mut line = json!({
+        "id": shown.id,
+        "topics": topics,
+        "type": shown.event_type.unwrap_or("message"),
+        "data": shown.data,
+        "private": record.private(),
+        "time": rfc3339(record.time_ms()),
+    });
+    if let Some(retry) = shown.retry {
+        line["retry"] = retry.into();
+    }
+    serde_json::to_writer(&mut *buf, &line).expect("a buffer takes everything");
+    buf.push(b'\n');
+}
+
+fn encode_labelled(record: &RecordRef<'_>, buf: &mut Vec<u8>) {
+    let shown = shown(record);
+    let topic = record
+        .topics()
+        .next()
+        .map(String::from_utf8_lossy)
+        .unwrap_or_default();
+    // A topic must not pass for a control event of the hub.
+    let label = if topic.starts_with(CONTROL_TYPE_PREFIX) {
+        shown.event_type
+    } else {
+        Some(&*topic)
+    };
+    let event_type = label.and_then(|label| EventType::parse(label).ok());
+    let id = EventId::parse(shown.id).ok();
+    let fields = encode::Fields {
+        event_type: event_type.as_ref(),
+        retry: shown.retry,
+        id: id.as_ref(),
+        data: Some(&shown.data),
+    };
+    encode::encode_event(buf, &fields);
+}
+
+/// A time as RFC 3339 writes it, in UTC.
+fn rfc3339(time_ms: u64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time_ms) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_core::{Epoch, Position, Topic};
+
+    use super::*;
+
+    fn block(edit: impl Fn(&mut Event)) -> Block {
+        let mut bytes = Vec::new();
+        let entries = [3, 7].map(|position| {
+            let mut event = Event::new(
+                Topic::parse("clock").unwrap(),
+                "one\r\ntwo",
+                1_795_250_000_123,
+            );
+            edit(&mut event);
+            encode_record(
+                &event,
+                Cursor::new(Epoch(9), Position(position)),
+                event.time_ms,
+                &mut bytes,
+            )
+        });
+        Block::new(bytes, entries.into())
+    }
+
+    fn bare(block: &Block, index: usize, form: Form) -> &str {
+        std::str::from_utf8(block.frame(index, form).bare()).unwrap()
+    }
+
+    #[test]
+    fn every_form_of_a_frame() {
+        let plain = block(|_| {});
+        assert_eq!(
+            bare(&plain, 1, Form::EventStream),
+            "id: #9-7\ndata: one\ndata: two\n\n"
+        );
+        assert_eq!(
+            bare(&plain, 1, Form::Labelled),
+            "event: clock\nid: #9-7\ndata: one\ndata: two\n\n"
+        );
+        assert_eq!(
+            bare(&plain, 0, Form::Ndjson),
+            "{\"data\":\"one\\ntwo\",\"id\":\"#9-3\",\"private\":false,\"time\":\"2026-11-21T08:33:20.123Z\",\
+             \"topics\":[\"clock\"],\"type\":\"message\"}\n"
+        );
+        let full = block(|event| {
+            event.id = Some(EventId::parse("urn:x").unwrap());
+            event.event_type = Some(EventType::parse("tick").unwrap());
+            event.retry_ms = Some(300);
+            event.data.clear();
+        });
+        assert_eq!(
+            bare(&full, 0, Form::EventStream),
+            "event: tick\nretry: 300\nid: urn:x\ndata: \n\n"
+        );
+        assert_eq!(
+            bare(&full, 0, Form::Labelled),
+            "event: clock\nretry: 300\nid: urn:x\ndata: \n\n"
+        );
+        assert_eq!(full.record(0).publisher_id(), Some("urn:x"));
+        let posing = block(|event| event.topics = vec![Topic::parse("tidewire.gap").unwrap()]);
+        assert_eq!(
+            bare(&posing, 0, Form::Labelled),
+            "id: #9-3\ndata: one\ndata: two\n\n"
+        );
+    }
+
+    #[test]
+    fn chunk_heads_are_exact() {
+        for length in [0, 1, 9, 15, 16, 255, 256, 70_000] {
+            let mut buf = b"before".to_vec();
+            let head = chunk(&mut buf, |buf| buf.resize(buf.len() + length, b'x'));
+            let want = format!("before{length:x}\r\n{}\r\n", "x".repeat(length));
+            assert!(buf == want.as_bytes(), "{length}");
+            assert_eq!(Frame::from_chunk(&buf[6..], head).bare().len(), length);
+        }
+    }
+}

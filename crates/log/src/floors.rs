@@ -1,0 +1,75 @@
+//! Floors: topics whose events are kept for less long than the log keeps its records.
+//!
+//! A rule names topics by prefix. Below the rule's floor readers no longer see events all of whose topics fall under
+//! rules; the bytes go when retention takes their segment.
+
+use tidewire_core::{Matcher, MatcherSet, Position, RecordRef};
+
+/// How far one rule has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// Topics that start with this fall under the rule, unless a longer prefix fits.
+    pub prefix: Box<str>,
+    /// Events of the rule below this are not seen. It moves past an event when that event ends, and only then, so a
+    /// reader that wants a lower position has really missed something.
+    pub floor: Position,
+}
+
+/// The floors of a log at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Floors(Box<[Floor]>);
+
+impl Floors {
+    /// Of these rules.
+    #[must_use]
+    pub fn new(mut floors: Vec<Floor>) -> Self {
+        floors.sort_by_key(|floor| std::cmp::Reverse(floor.prefix.len()));
+        Self(floors.into())
+    }
+
+    /// Whether there is no rule at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The rule that a topic falls under, as an index.
+    #[must_use]
+    pub fn rule_of(&self, topic: &[u8]) -> Option<usize> {
+        self.0
+            .iter()
+            .position(|floor| topic.starts_with(floor.prefix.as_bytes()))
+    }
+
+    /// The floors, longest prefix first; [`Floors::rule_of`] indexes them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Floor] {
+        &self.0
+    }
+
+    /// Whether readers no longer see this record.
+    #[must_use]
+    pub fn hides(&self, record: &RecordRef<'_>) -> bool {
+        let below = |topic| {
+            self.rule_of(topic)
+                .is_some_and(|rule| record.position() < self.0[rule].floor)
+        };
+        !self.0.is_empty() && record.topics().all(below)
+    }
+
+    /// Whether a reader that wants `next` may miss something of these topics; then the highest such floor.
+    #[must_use]
+    pub fn missed(&self, next: Position, routing: &MatcherSet) -> Option<Position> {
+        let concerns = |floor: &Floor| {
+            routing.iter().any(|matcher| match matcher {
+                Matcher::Exact(topic) => topic.as_bytes().starts_with(floor.prefix.as_bytes()),
+                _ => true,
+            })
+        };
+        self.0
+            .iter()
+            .filter(|floor| floor.floor > next && concerns(floor))
+            .map(|floor| floor.floor)
+            .max()
+    }
+}
