@@ -177,6 +177,13 @@ impl Decoder {
         self.last_id.as_str(self.text.as_str())
     }
 
+    /// The memory that the decoder holds, in bytes.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        let slots = [&self.data, &self.event_type, &self.id, &self.last_id];
+        self.text.capacity() + slots.iter().map(|slot| slot.capacity()).sum::<usize>()
+    }
+
     /// The stream has ended: an unfinished event is dropped, the last event id and the limits stay, and the next
     /// [`Decoder::feed`] starts a new stream. Items not taken are dropped as well.
     ///

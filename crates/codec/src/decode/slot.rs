@@ -39,6 +39,10 @@ impl Slot {
         self.place = Place::Own;
     }
 
+    pub(super) fn capacity(&self) -> usize {
+        self.own.capacity()
+    }
+
     /// The value; empty where it is absent.
     #[inline]
     pub(super) fn as_str<'a>(&'a self, text: &'a str) -> &'a str {

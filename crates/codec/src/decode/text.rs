@@ -29,6 +29,10 @@ impl Text {
         &self.text
     }
 
+    pub(super) fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
     #[inline]
     pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.text.as_bytes()[range.clone()]
