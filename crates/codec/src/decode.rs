@@ -129,7 +129,7 @@ impl Decoder {
     /// and the memory that they need grows.
     pub fn feed(&mut self, chunk: &[u8]) {
         self.clear_handed_out();
-        if self.text.has_consumed() {
+        if self.text.wants_compaction() {
             for slot in [
                 &mut self.data,
                 &mut self.event_type,

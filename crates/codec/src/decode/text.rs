@@ -7,6 +7,9 @@ use memchr::memchr2;
 /// Encoding standard, "UTF-8 decode": one leading U+FEFF is dropped.
 const BOM: &str = "\u{feff}";
 
+/// Consumed text up to this many bytes is kept rather than moved.
+const COMPACT_BYTES: usize = 2048;
+
 #[derive(Debug, Default)]
 pub(super) struct Text {
     text: String,
@@ -38,9 +41,10 @@ impl Text {
         &self.text.as_bytes()[range.clone()]
     }
 
+    /// True when what is consumed is worth giving up: small pieces then share one round of copying aside.
     #[inline]
-    pub(super) fn has_consumed(&self) -> bool {
-        self.at > 0
+    pub(super) fn wants_compaction(&self) -> bool {
+        self.at >= COMPACT_BYTES
     }
 
     pub(super) fn has_rest(&self) -> bool {
@@ -68,7 +72,11 @@ impl Text {
     }
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
-        if self.cut_len == 0
+        if let [byte @ 0..0x80] = chunk
+            && self.cut_len == 0
+        {
+            self.text.push(char::from(*byte));
+        } else if self.cut_len == 0
             && let Ok(text) = simdutf8::basic::from_utf8(chunk)
         {
             self.text.push_str(text);
@@ -125,7 +133,7 @@ impl Text {
                 self.scanned = self.at;
             }
         }
-        let Some(offset) = memchr2(b'\r', b'\n', &bytes[self.scanned..]) else {
+        let Some(offset) = find_line_end(&bytes[self.scanned..]) else {
             self.scanned = bytes.len();
             return None;
         };
@@ -142,5 +150,55 @@ impl Text {
         }
         self.scanned = self.at;
         Some(start..end)
+    }
+}
+
+/// The first CR or LF. Most lines are short: their words are looked at here, for a call into `memchr2` costs as much as
+/// a short line.
+#[inline]
+fn find_line_end(bytes: &[u8]) -> Option<usize> {
+    const WORDS_MAX: usize = 3;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (n, word) in words.iter().take(WORDS_MAX).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let ends = zero_bytes(word ^ repeat(b'\n')) | zero_bytes(word ^ repeat(b'\r'));
+        if ends != 0 {
+            return Some(n * 8 + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let looked_at = words.len().min(WORDS_MAX) * 8;
+    memchr2(b'\r', b'\n', &bytes[looked_at..]).map(|offset| looked_at + offset)
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// The high bit of every zero byte, right up to the first; bytes above it may be marked wrongly.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_end_is_found_wherever_it_is() {
+        for len in 0..80 {
+            for filler in [0, 1, b'\t', 0x0b, 0x0c, 0x0e, b'a', 0x80, 0x8a, 0x8d, 0xff] {
+                let plain = vec![filler; len];
+                assert_eq!(find_line_end(&plain), None, "{len} of {filler}");
+                for at in 0..len {
+                    for end in [b'\n', b'\r'] {
+                        let mut bytes = plain.clone();
+                        bytes[at] = end;
+                        assert_eq!(find_line_end(&bytes), Some(at), "{end} at {at} of {len}");
+                        bytes[len - 1] = b'\r';
+                        assert_eq!(find_line_end(&bytes), Some(at), "{end} at {at} of {len}");
+                    }
+                }
+            }
+        }
     }
 }
