@@ -1,0 +1,70 @@
+//! Keys and tokens made.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use crate::jws::TOKEN_BYTES_MAX;
+use crate::{Claims, Key, SELECTORS_MAX, signature};
+
+/// How many random bytes a new key is made from.
+pub const KEY_BYTES: usize = 48;
+
+/// A new key as text, from random bytes: 64 characters of base64url, long enough for every algorithm. The text's own bytes
+/// are the key, so that it can be pasted into a file, a variable, or another program's settings.
+#[must_use]
+pub fn keygen(random: &[u8; KEY_BYTES]) -> String {
+    URL_SAFE_NO_PAD.encode(random)
+}
+
+/// Why no token was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MintError {
+    /// More than [`SELECTORS_MAX`] selectors in one role.
+    Selectors(usize),
+    /// It would be longer than [`TOKEN_BYTES_MAX`]; the value is its length in bytes.
+    TooLong(usize),
+    /// This build cannot sign (feature `verify`).
+    Unsigned,
+}
+
+impl fmt::Display for MintError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Selectors(count) => write!(
+                f,
+                "{count} topics in one role; a token takes at most {SELECTORS_MAX}"
+            ),
+            Self::TooLong(bytes) => write!(
+                f,
+                "the token would have {bytes} bytes; hubs take at most {TOKEN_BYTES_MAX}"
+            ),
+            Self::Unsigned => write!(f, "this build cannot sign"),
+        }
+    }
+}
+
+impl std::error::Error for MintError {}
+
+/// A token in the legacy dialect.
+///
+/// # Errors
+/// If it would be one that no hub takes.
+pub fn mint(claims: &Claims, key: &Key) -> Result<String, MintError> {
+    let count = claims.publish.len().max(claims.subscribe.len());
+    if count > SELECTORS_MAX {
+        return Err(MintError::Selectors(count));
+    }
+    let header = json!({ "alg": key.algorithm.name(), "typ": "JWT" });
+    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(&header), part(&claims.to_json()));
+    let signature = signature::sign(&signed, key).ok_or(MintError::Unsigned)?;
+    let token = format!("{signed}.{signature}");
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(MintError::TooLong(token.len()));
+    }
+    Ok(token)
+}
