@@ -16,4 +16,4 @@ pub use filter::{Filter, Matcher, MatcherSet};
 pub use frame::{Form, Frame};
 pub use grant::Grant;
 pub use record::{ProducerKey, RecordError, RecordFields, RecordRef};
-pub use topic::{TOPIC_BYTES_MAX, Topic, TopicError};
+pub use topic::{TOPIC_BYTES_MAX, Topic, TopicError, unseen_character};

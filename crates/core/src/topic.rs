@@ -65,7 +65,7 @@ impl Topic {
         if name == "*" {
             return Err(TopicError::Wildcard);
         }
-        match name.chars().find(|c| c.is_control() || is_format(*c)) {
+        match unseen_character(name) {
             Some(c) => Err(TopicError::Character(c)),
             None => Ok(Self(name.into())),
         }
@@ -102,6 +102,12 @@ impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The first control (C0, DEL, C1) or format (`Cf`) character of a text, none of which a topic, an id or a type may hold.
+#[must_use]
+pub fn unseen_character(text: &str) -> Option<char> {
+    text.chars().find(|c| c.is_control() || is_format(*c))
 }
 
 /// Unicode's general category `Cf` (format), as of Unicode 16: invisible characters that make two topics look alike.
