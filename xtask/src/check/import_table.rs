@@ -11,7 +11,7 @@ pub(super) struct Row {
 pub(super) const TABLE: &[Row] = &[
     row("tidewire-codec", &[]),
     row("tidewire-client", &["tidewire-codec"]),
-    row("tidewire-core", &["tidewire-codec"]),
+    row("tidewire-core", &[]),
     row("tidewire-auth", &["tidewire-core"]),
     row("tidewire-log", &["tidewire-codec", "tidewire-core"]),
     row("tidewire-log-disk", &["tidewire-core", "tidewire-log"]),
