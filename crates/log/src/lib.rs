@@ -14,7 +14,10 @@ mod encode;
 mod event;
 mod floors;
 mod lives;
+mod producers;
 mod read;
+mod retention;
+mod rules;
 
 pub use append::{Ack, Append, AppendError, Appended};
 pub use batch::{Batch, BatchRecord, Slice};
@@ -23,7 +26,10 @@ pub use encode::encode_record;
 pub use event::Event;
 pub use floors::{Floor, Floors};
 pub use lives::{Life, Lives};
+pub use producers::{Plan, Produced, ProducerLimits, ProducerWindow};
 pub use read::{Bounds, Gap, GapReason, Locate, Located, Read, ReadAsk, Start};
+pub use retention::Retention;
+pub use rules::{Rule, Rules};
 
 use std::sync::Arc;
 use std::task::Waker;
