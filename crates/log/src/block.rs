@@ -1,6 +1,6 @@
 //! Blocks: a run of neighbouring records in memory, shared by everyone who reads them.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tidewire_core::{Form, Frame, Position, RecordRef};
 
@@ -58,6 +58,41 @@ impl Block {
                 .is_ok_and(|r| r.position() == block.entries[index].position)
         }));
         block
+    }
+
+    /// One block of the records of several, which follow each other. A form that one of them has been encoded in is
+    /// encoded in the others now, and none twice.
+    ///
+    /// # Panics
+    /// As [`Block::new`].
+    #[must_use]
+    pub fn merge(parts: &[Arc<Self>]) -> Self {
+        let mut bytes =
+            Vec::with_capacity(parts.iter().map(|part| part.record_bytes_total()).sum());
+        let mut entries = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            for (index, entry) in part.entries.iter().enumerate() {
+                entries.push(Entry {
+                    at: u32::try_from(bytes.len()).expect("a block is below 4 GiB"),
+                    ..*entry
+                });
+                bytes.extend_from_slice(part.record_bytes(index));
+            }
+        }
+        let merged = Self::new(bytes, entries);
+        for (slot, form) in Form::DERIVED.into_iter().enumerate() {
+            if parts.iter().any(|part| part.derived[slot].get().is_some()) {
+                let derived = parts.iter().map(|part| part.derived(slot, form));
+                let _ = merged.derived[slot].set(Derived::concatenate(derived));
+            }
+        }
+        merged
+    }
+
+    /// What its records take, in bytes.
+    #[must_use]
+    pub fn record_bytes_total(&self) -> usize {
+        self.entries.iter().map(|entry| entry.bytes as usize).sum()
     }
 
     /// How many records it holds.
@@ -120,11 +155,30 @@ impl Block {
         let Some(slot) = Form::DERIVED.iter().position(|derived| *derived == form) else {
             return self.record(index).frame();
         };
-        let derived = self.derived[slot].get_or_init(|| encode::derive(self, form));
+        let derived = self.derived(slot, form);
         let start = index
             .checked_sub(1)
             .map_or(0, |before| derived.ends[before].0 as usize);
         let (end, head_bytes) = derived.ends[index];
         Frame::from_chunk(&derived.bytes[start..end as usize], head_bytes)
+    }
+    fn derived(&self, slot: usize, form: Form) -> &Derived {
+        self.derived[slot].get_or_init(|| encode::derive(self, form))
+    }
+}
+
+impl Derived {
+    fn concatenate<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        let mut bytes = Vec::new();
+        let mut ends = Vec::new();
+        for part in parts {
+            let before = u32::try_from(bytes.len()).expect("a block is below 4 GiB");
+            bytes.extend_from_slice(&part.bytes);
+            ends.extend(part.ends.iter().map(|(end, head)| (before + end, *head)));
+        }
+        Self {
+            bytes: bytes.into(),
+            ends: ends.into(),
+        }
     }
 }

@@ -17,6 +17,7 @@ mod lives;
 mod producers;
 mod read;
 mod retention;
+pub mod ring;
 mod rules;
 
 pub use append::{Ack, Append, AppendError, Appended};
