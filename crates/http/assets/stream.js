@@ -24,8 +24,8 @@ export class StreamParser {
 
   push(text) {
     // A CR at the end of the last piece and a LF at the start of this one are one line end.
-    if (this.#endsWithCr && text.startsWith("\n")) text = text.slice(1);
     if (text === "") return;
+    if (this.#endsWithCr && text.startsWith("\n")) text = text.slice(1);
     this.#endsWithCr = text.endsWith("\r");
     const lines = text.split(/\r\n|\r|\n/);
     lines[0] = this.#line + lines[0];

@@ -101,7 +101,7 @@ pub(super) struct Pure {
 pub(super) const PURE: &[Pure] = &[
     pure("tidewire-codec", &[]),
     pure("tidewire-core", &[]),
-    pure("tidewire-auth", &["signatures"]),
+    pure("tidewire-auth", &["verify"]),
     pure("tidewire-log", &["conformance"]),
     pure("tidewire-engine", &["driver"]),
     pure("tidewire-client", &["tokio"]),

@@ -1,0 +1,110 @@
+// Behind nginx with a bare `proxy_pass`: Debian's speaks HTTP/1.0 to the hub, and keeps its clients' connections.
+
+import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { Hub, NO_BINARY, Program, temporaryFolder, until } from "./hub.js";
+
+const NGINX = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"].find(existsSync);
+const skip = NO_BINARY || (NGINX ? false : "nginx is not installed");
+
+/** A port that was free a moment ago; nginx cannot be asked for any. */
+async function freePort() {
+  const server = createServer();
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address();
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+async function startNginx(t, hub) {
+  const [folder, port] = [temporaryFolder(t), await freePort()];
+  const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`);
+  writeFileSync(join(folder, "nginx.conf"), `
+    daemon off; master_process off; pid ${folder}/pid; error_log stderr;
+    events {}
+    http {
+      access_log off; ${temp.join(" ")}
+      server {
+        listen 127.0.0.1:${port};
+        location / { proxy_pass ${hub.url}; }
+        location /forwarded/ { proxy_set_header X-Forwarded-For $remote_addr; proxy_pass ${hub.url}/; }
+      }
+    }`);
+  const program = new Program(t, NGINX, ["-p", folder, "-c", join(folder, "nginx.conf"), "-e", "stderr"]);
+  const url = `http://127.0.0.1:${port}`;
+  await until(`nginx to answer: ${program.stderr}`, () => fetch(`${url}/healthz`).then((answer) => answer.ok, () => false));
+  return url;
+}
+
+/** One subscribe to its end, on the agent's connection. `onText` is told what has come so far, at every piece. */
+function subscribe(agent, url, headers, onText = () => {}) {
+  return new Promise((resolve, reject) => {
+    const request = http.get(url, { agent, headers }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (piece) => onText(text += piece));
+      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, text, isReused: request.reusedSocket }));
+      response.on("error", reject);
+    });
+    request.on("error", reject);
+  });
+}
+
+const data = (text) => [...text.matchAll(/^data: (event \d)$/gm)].map((match) => match[1]);
+const lastId = (text) => [...text.matchAll(/^id: (.*)$/gm)].at(-1)[1];
+
+test("one subscribe after another on a kept connection through a bare proxy_pass", { skip }, async (t) => {
+  const hub = await Hub.start(t, ["--stream-life", "2s"]);
+  const url = await startNginx(t, hub);
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+
+  const published = [];
+  let openedAt, arrivedAt;
+  const first = await subscribe(agent, `${url}/topics/news`, {}, (text) => {
+    if (published.length === 0 && text.includes("tidewire.open")) {
+      openedAt = Date.now();
+      published.push(hub.publish("news", "event 1"));
+    }
+    if (text.includes("event 1")) arrivedAt ??= Date.now();
+  });
+  assert.equal(first.status, 200);
+  assert.match(first.headers["content-type"], /^text\/event-stream/);
+  assert.deepEqual(data(first.text), ["event 1"]);
+  assert.ok(arrivedAt - openedAt < 1_000, `an event took ${arrivedAt - openedAt} ms through nginx: it was buffered`);
+
+  await Promise.all(published);
+  await hub.publish("news", "event 2");
+  const second = await subscribe(agent, `${url}/topics/news`, { "Last-Event-ID": lastId(first.text) });
+  assert.ok(second.isReused, "the connection to nginx was not kept");
+  assert.deepEqual(data(second.text), ["event 2"]);
+
+  await hub.publish("news", "event 3");
+  const third = await subscribe(agent, `${url}/topics/news`, { "Last-Event-ID": lastId(second.text) });
+  assert.ok(third.isReused);
+  assert.deepEqual(data(third.text), ["event 3"]);
+});
+
+test("publishing through a bare proxy_pass", { skip }, async (t) => {
+  const hub = await Hub.start(t);
+  const url = await startNginx(t, hub);
+  const response = await fetch(`${url}/topics/news`, { method: "POST", body: "through nginx" });
+  assert.equal(response.status, 200);
+  assert.match(await response.text(), /^#\d+-\d+$/);
+});
+
+test("without keys a forwarded request is refused, and told the flag that permits it", { skip }, async (t) => {
+  const hub = await Hub.start(t);
+  const url = await startNginx(t, hub);
+  for (const [method, body] of [["GET", undefined], ["POST", "x"]]) {
+    const response = await fetch(`${url}/forwarded/topics/news`, { method, body });
+    assert.equal(response.status, 403, method);
+    assert.match(response.headers.get("content-type"), /^application\/problem\+json/);
+    assert.match((await response.json()).detail, /--anonymous/);
+  }
+});
