@@ -60,16 +60,53 @@ impl Floors {
     /// Whether a reader that wants `next` may miss something of these topics; then the highest such floor.
     #[must_use]
     pub fn missed(&self, next: Position, routing: &MatcherSet) -> Option<Position> {
-        let concerns = |floor: &Floor| {
+        let concerns = |rule: usize| {
             routing.iter().any(|matcher| match matcher {
-                Matcher::Exact(topic) => topic.as_bytes().starts_with(floor.prefix.as_bytes()),
+                Matcher::Exact(topic) => self.rule_of(topic.as_bytes()) == Some(rule),
                 _ => true,
             })
         };
         self.0
             .iter()
-            .filter(|floor| floor.floor > next && concerns(floor))
-            .map(|floor| floor.floor)
+            .enumerate()
+            .filter(|(rule, floor)| floor.floor > next && concerns(*rule))
+            .map(|(_, floor)| floor.floor)
             .max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_core::Topic;
+
+    use super::*;
+
+    #[test]
+    fn who_has_missed_something() {
+        let floor = |(prefix, floor): (&str, u64)| Floor {
+            prefix: prefix.into(),
+            floor: Position(floor),
+        };
+        let floors = Floors::new([("a", 9), ("a/b", 5)].map(floor).into());
+        let exact = |name| Matcher::Exact(Topic::parse(name).unwrap());
+        #[rustfmt::skip]
+        let table = [
+            (vec![Matcher::Any], 8, Some(9)),
+            (vec![Matcher::Any], 9, None),
+            (vec![exact("a")], 3, Some(9)),
+            (vec![exact("a/b/c")], 4, Some(5)),
+            (vec![exact("a/b/c")], 5, None), // the longer prefix rules it
+            (vec![exact("a/b"), exact("ax")], 4, Some(9)),
+            (vec![exact("b")], 0, None),
+            (vec![], 0, None),
+        ];
+        for (routing, next, want) in table {
+            let routing: MatcherSet = routing.into_iter().collect();
+            assert_eq!(
+                floors.missed(Position(next), &routing),
+                want.map(Position),
+                "{routing:?}"
+            );
+        }
     }
 }

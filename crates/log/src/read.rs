@@ -23,7 +23,8 @@ pub struct ReadAsk<'a> {
 pub enum Read {
     /// Records, and where to read on. May be empty of records when the log skipped foreign ones: `next` has moved.
     Batch(Batch),
-    /// Nothing is stored at `from` or after it; whoever watches is told when that changes.
+    /// Nothing is stored at `from` or after it, and `from` is not beyond the tail; whoever watches is told when that
+    /// changes.
     AtTail,
     /// What is asked for is being fetched; the waker is woken when it is worth asking again.
     Loading,
@@ -114,7 +115,8 @@ pub struct Located {
 pub struct Bounds {
     /// Its present life.
     pub epoch: Epoch,
-    /// The oldest position kept; equal to `tail` in an empty log.
+    /// The lowest position that can be read: past the newest record that was dropped. The oldest record stands here or
+    /// later; equal to `tail` in an empty log.
     pub head: Position,
     /// The next position to be written; every committed record is below it.
     pub tail: Position,

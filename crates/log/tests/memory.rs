@@ -1,0 +1,98 @@
+//! The memory log's own contract, beyond the conformance suite.
+
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use tidewire_core::{Form, Position, Topic};
+use tidewire_log::{
+    Append, AppendError, Appended, Batch, Event, Log, MemoryConfig, MemoryLog, Read, ReadAsk,
+    Watcher,
+};
+
+fn event(data: &str) -> Event {
+    Event::new(Topic::parse("t").unwrap(), data, 5)
+}
+
+fn append(log: &MemoryLog, events: Vec<Event>) -> Result<Vec<Appended>, AppendError> {
+    let answer = Arc::new(Mutex::new(None));
+    let ack = answer.clone();
+    log.append(Append {
+        events,
+        ack: Box::new(move |stored| *ack.lock().unwrap() = Some(stored)),
+    });
+    let mut answer = answer.lock().unwrap();
+    answer.take().expect("a memory log answers at once")
+}
+
+fn frames(log: &MemoryLog) -> Vec<String> {
+    let ask = ReadAsk {
+        from: log.bounds().head,
+        topics: None,
+        bytes_max: usize::MAX,
+        records_max: usize::MAX,
+    };
+    let Read::Batch(batch) = log.read(&ask, Waker::noop()) else {
+        return Vec::new();
+    };
+    let text = |item: tidewire_log::BatchRecord<'_>| {
+        String::from_utf8(item.frame(Form::EventStream).bare().to_vec()).unwrap()
+    };
+    batch.records().map(text).collect()
+}
+
+#[test]
+fn positions_may_leave_holes() {
+    let log = MemoryLog::new(MemoryConfig {
+        position_step: 10,
+        ..MemoryConfig::default()
+    });
+    append(&log, vec![event("a"), event("b")]).unwrap();
+    assert_eq!(
+        frames(&log),
+        ["id: #1-10\ndata: a\n\n", "id: #1-20\ndata: b\n\n"]
+    );
+    assert_eq!(log.bounds().tail, Position(21));
+}
+
+#[test]
+fn a_watcher_may_use_the_log() {
+    struct Echo(Mutex<Option<Arc<MemoryLog>>>, Mutex<Vec<u64>>);
+    impl Watcher for Echo {
+        fn committed(&self, batch: &Batch) {
+            self.1.lock().unwrap().push(batch.next().0);
+            if let Some(log) = self.0.lock().unwrap().take() {
+                append(&log, vec![event("echo")]).unwrap();
+            }
+        }
+    }
+    let log = Arc::new(MemoryLog::new(MemoryConfig::default()));
+    let echo = Arc::new(Echo(Mutex::new(Some(log.clone())), Mutex::default()));
+    log.watch(echo.clone());
+    append(&log, vec![event("call")]).unwrap();
+    assert_eq!(frames(&log).len(), 2);
+    assert_eq!(*echo.1.lock().unwrap(), [2, 3]);
+}
+
+#[test]
+fn a_panicking_watcher_silences_nobody_for_good() {
+    struct Panics;
+    impl Watcher for Panics {
+        fn committed(&self, batch: &Batch) {
+            assert!(batch.next() > Position(2), "the first commit");
+        }
+    }
+    struct Counts(Mutex<u64>);
+    impl Watcher for Counts {
+        fn committed(&self, _: &Batch) {
+            *self.0.lock().unwrap() += 1;
+        }
+    }
+    let log = MemoryLog::new(MemoryConfig::default());
+    let counts = Arc::new(Counts(Mutex::default()));
+    log.watch(Arc::new(Panics));
+    log.watch(counts.clone());
+    let call = std::panic::AssertUnwindSafe(|| append(&log, vec![event("first")]));
+    assert!(std::panic::catch_unwind(call).is_err());
+    append(&log, vec![event("second")]).unwrap();
+    assert_eq!(*counts.0.lock().unwrap(), 1);
+}
