@@ -38,7 +38,7 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         programs: &["nginx"],
         package: "nginx-light",
-        purpose: "stands in front of the hub",
+        purpose: "stands in front of the hub; Debian also starts it as a service, on port 80",
     },
     Requirement {
         programs: &["curl"],
