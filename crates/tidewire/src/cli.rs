@@ -1,0 +1,106 @@
+//! The command line: which commands there are, and how arguments reach them.
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::{completions, config, decode, encode, token};
+use crate::failure::{Failure, Outcome};
+use crate::settings;
+
+/// A Server-Sent Events hub, and the command line around it
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidewire",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Examples:\n  tidewire serve\n  tidewire sub clock\n  tidewire pub clock 'hello'"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Decode(decode::Decode),
+    Encode(encode::Encode),
+    Token(token::Token),
+    Config(config::Config),
+    Completions(completions::Completions),
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Outcome {
+    let arguments: Vec<OsString> = arguments.collect();
+    let (cli, sources) = parse(arguments)?;
+    match cli.command {
+        Command::Decode(decode) => decode.run(),
+        Command::Encode(encode) => encode.run(),
+        Command::Token(token) => token.run(),
+        Command::Config(config) => config.run(&sources),
+        Command::Completions(completions) => completions.run(),
+    }
+}
+
+/// Reads the arguments twice: once to find the configuration file, and again with what it says as defaults, so that flag,
+/// environment, file and default take their order from clap itself.
+fn parse(arguments: Vec<OsString>) -> Outcome<(Cli, settings::Sources)> {
+    let clap_failure = |error: clap::Error| Failure::Clap(Box::new(error));
+    let mut command = Cli::command();
+    let first = command
+        .try_get_matches_from_mut(arguments.clone())
+        .map_err(|error| settings::name_the_variable(error, &arguments))
+        .map_err(clap_failure)?;
+    let overlay = settings::Overlay::load(&first)?;
+    let matches = overlay
+        .apply(Cli::command())
+        .try_get_matches_from(arguments)
+        .map_err(clap_failure)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(clap_failure)?;
+    let sources = overlay.into_sources(&matches);
+    Ok((cli, sources))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn look(command: &clap::Command, path: &str) {
+            let name = format!("{path} {}", command.get_name());
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(help.contains("Example"), "{name} has no example");
+            assert!(
+                help.contains("tidewire"),
+                "{name}: its example runs nothing"
+            );
+            for sub in command.get_subcommands() {
+                look(sub, &name);
+            }
+        }
+        look(&Cli::command(), "");
+    }
+
+    /// One definition per setting: the flag's name says the variable's and the key's.
+    #[test]
+    fn a_setting_has_one_name() {
+        for arg in settings::arguments() {
+            let long = arg.get_long().unwrap_or_default().to_owned();
+            let variable = format!("TIDEWIRE_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(
+                arg.get_env().and_then(|e| e.to_str()),
+                Some(variable.as_str())
+            );
+            assert!(arg.get_help().is_some(), "--{long} has no help");
+        }
+    }
+}

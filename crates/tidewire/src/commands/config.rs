@@ -1,0 +1,78 @@
+//! `tidewire config`: the settings of `serve`, checked or shown.
+
+use clap::{Args, Subcommand};
+
+use crate::failure::Outcome;
+use crate::output;
+use crate::settings::{self, Settings, Sources};
+
+/// Check the settings of `serve`, or show them and where each came from
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tidewire config check --config tidewire.toml\n  tidewire config show"
+)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say whether flags, environment and file are right; start nothing
+    #[command(after_help = "Example:\n  tidewire config check --config tidewire.toml")]
+    Check(Box<Settings>),
+    /// Print the settings that hold, as a TOML file, and where each came from
+    #[command(
+        after_help = "Example:\n  TIDEWIRE_HEARTBEAT=10s tidewire config show --config tidewire.toml"
+    )]
+    Show(Box<Settings>),
+}
+
+impl Config {
+    pub(crate) fn run(self, sources: &Sources) -> Outcome {
+        match self.action {
+            Action::Check(settings) => {
+                settings::load_keys(&settings, sources)?;
+                output::result("the settings are right")
+            }
+            Action::Show(settings) => {
+                settings::load_keys(&settings, sources)?;
+                output::bytes(show(sources).as_bytes())
+            }
+        }
+    }
+}
+
+/// The settings as a file that `--config` takes. Keys themselves are not among them.
+fn show(sources: &Sources) -> String {
+    let mut text = String::new();
+    for spelled in sources.iter().filter(|spelled| spelled.key != "config") {
+        let quoted: Vec<_> = spelled.values.iter().map(|v| toml_string(v)).collect();
+        let is_list = matches!(
+            spelled.key.as_str(),
+            "listen" | "retention-rule" | "cors-origins" | "publish-origins"
+        );
+        let setting = match quoted.as_slice() {
+            [] => format!("# {} =", spelled.key),
+            [one] if !is_list => format!("{} = {one}", spelled.key),
+            many => format!("{} = [{}]", spelled.key, many.join(", ")),
+        };
+        text.push_str(&format!("{setting:<44} # {}\n", spelled.origin));
+    }
+    for (role, variables) in settings::KEY_VARIABLES {
+        let set = variables
+            .into_iter()
+            .find(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
+        if let Some(name) = set {
+            text.push_str(&format!(
+                "{:<44} # environment {name}\n",
+                format!("# the {role}s' key")
+            ));
+        }
+    }
+    text
+}
+
+fn toml_string(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

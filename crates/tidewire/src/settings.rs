@@ -1,0 +1,206 @@
+//! The hub's settings. One definition each, below: flag `--heartbeat`, environment `TIDEWIRE_HEARTBEAT`, key `heartbeat` in a
+//! TOML file, in that order, then the default. What the values mean is the hub's business; how they are written is `values`'s.
+
+mod keys;
+mod overlay;
+mod sources;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use tidewire_auth::{Algorithm, Anonymous};
+
+pub(crate) use keys::{KEY_VARIABLES, load as load_keys, read_key_file};
+pub(crate) use overlay::{Overlay, name_the_variable};
+pub(crate) use sources::{Origin, Sources};
+pub(crate) use values::{ByteSize, Durability, Lasting, Limit, Rule, Switch};
+
+/// The settings of `tidewire serve`.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct Settings {
+    /// TOML file with any of these settings, under the flags' names
+    #[arg(long, env = "TIDEWIRE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where to listen; repeatable; port 0 takes a free one
+    #[arg(long, env = "TIDEWIRE_LISTEN", value_name = "ADDR:PORT", value_delimiter = ',', action = ArgAction::Append,
+          value_parser = values::address, default_value = "127.0.0.1:8080")]
+    pub(crate) listen: Vec<SocketAddr>,
+
+    /// Where the log lives
+    #[arg(
+        long,
+        env = "TIDEWIRE_DATA_DIR",
+        value_name = "DIR",
+        default_value = "./tidewire-data"
+    )]
+    pub(crate) data_dir: PathBuf,
+
+    /// Keep the log in memory: nothing survives the hub
+    #[arg(long, env = "TIDEWIRE_MEMORY", value_name = "on|off", num_args = 0..=1, require_equals = true,
+          default_missing_value = "on", default_value = "off")]
+    pub(crate) memory: Switch,
+
+    /// When an event counts as stored: `sync` after an fsync, `interval` with an fsync now and then, `memory` when the system likes
+    #[arg(
+        long,
+        env = "TIDEWIRE_DURABILITY",
+        value_name = "sync|interval|memory",
+        default_value = "sync"
+    )]
+    pub(crate) durability: Durability,
+
+    /// What the log may hold, such as 10GiB [default: 10GiB or a tenth of the free disk, the smaller; in memory 256MiB]
+    #[arg(long, env = "TIDEWIRE_RETENTION_BYTES", value_name = "SIZE")]
+    pub(crate) retention_bytes: Option<Limit<ByteSize>>,
+
+    /// How long an event is kept, such as 30d
+    #[arg(
+        long,
+        env = "TIDEWIRE_RETENTION_AGE",
+        value_name = "DURATION",
+        default_value = "off"
+    )]
+    pub(crate) retention_age: Limit<Lasting>,
+
+    /// How many events are kept
+    #[arg(
+        long,
+        env = "TIDEWIRE_RETENTION_COUNT",
+        value_name = "COUNT",
+        default_value = "off"
+    )]
+    pub(crate) retention_count: Limit<u64>,
+
+    /// A shorter age or count for topics that start with PREFIX, such as 'logs/=age:10m,count:100'; repeatable
+    #[arg(long, env = "TIDEWIRE_RETENTION_RULE", value_name = "PREFIX=LIMITS", value_delimiter = ';', action = ArgAction::Append)]
+    pub(crate) retention_rule: Vec<Rule>,
+
+    /// How long an Idempotency-Key is remembered (at most a million of them)
+    #[arg(
+        long,
+        env = "TIDEWIRE_IDEMPOTENCY_WINDOW",
+        value_name = "DURATION",
+        default_value = "24h"
+    )]
+    pub(crate) idempotency_window: Lasting,
+
+    /// The largest event
+    #[arg(
+        long,
+        env = "TIDEWIRE_EVENT_BYTES_MAX",
+        value_name = "SIZE",
+        default_value = "1MiB"
+    )]
+    pub(crate) event_bytes_max: ByteSize,
+
+    /// The most topics of one event
+    #[arg(
+        long,
+        env = "TIDEWIRE_TOPICS_PER_EVENT_MAX",
+        value_name = "COUNT",
+        default_value = "1000",
+        value_parser = values::topics_max
+    )]
+    pub(crate) topics_per_event_max: usize,
+
+    /// The most topics named by one subscribe
+    #[arg(
+        long,
+        env = "TIDEWIRE_FILTERS_PER_STREAM_MAX",
+        value_name = "COUNT",
+        default_value = "1000",
+        value_parser = values::topics_max
+    )]
+    pub(crate) filters_per_stream_max: usize,
+
+    /// A comment is sent after so much silence
+    #[arg(
+        long,
+        env = "TIDEWIRE_HEARTBEAT",
+        value_name = "DURATION",
+        default_value = "15s"
+    )]
+    pub(crate) heartbeat: Lasting,
+
+    /// The longest life of a stream; each ends at 80 to 100 % of it
+    #[arg(
+        long,
+        env = "TIDEWIRE_STREAM_LIFE",
+        value_name = "DURATION",
+        default_value = "1h"
+    )]
+    pub(crate) stream_life: Lasting,
+
+    /// A stream that takes no byte for so long is cut
+    #[arg(
+        long,
+        env = "TIDEWIRE_STALL_DEADLINE",
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
+    pub(crate) stall_deadline: Lasting,
+
+    /// How long running publishes get when the hub is stopped
+    #[arg(
+        long,
+        env = "TIDEWIRE_DRAIN",
+        value_name = "DURATION",
+        default_value = "2s"
+    )]
+    pub(crate) drain: Lasting,
+
+    /// What is allowed without a token [default: `none` with keys; `all` without keys on a loopback address]
+    #[arg(long, env = "TIDEWIRE_ANONYMOUS", value_name = "none|subscribe|all")]
+    pub(crate) anonymous: Option<Anonymous>,
+
+    /// File with the key that publishers' tokens are signed with (its text, without a line end)
+    #[arg(long, env = "TIDEWIRE_PUBLISHER_KEY_FILE", value_name = "FILE")]
+    pub(crate) publisher_key_file: Option<PathBuf>,
+
+    /// The algorithm of the publishers' key
+    #[arg(
+        long,
+        env = "TIDEWIRE_PUBLISHER_KEY_ALG",
+        value_name = "HS256|HS384|HS512",
+        default_value = "HS256"
+    )]
+    pub(crate) publisher_key_alg: Algorithm,
+
+    /// File with the key that subscribers' tokens are signed with
+    #[arg(long, env = "TIDEWIRE_SUBSCRIBER_KEY_FILE", value_name = "FILE")]
+    pub(crate) subscriber_key_file: Option<PathBuf>,
+
+    /// The algorithm of the subscribers' key
+    #[arg(
+        long,
+        env = "TIDEWIRE_SUBSCRIBER_KEY_ALG",
+        value_name = "HS256|HS384|HS512",
+        default_value = "HS256"
+    )]
+    pub(crate) subscriber_key_alg: Algorithm,
+
+    /// Pages of which origins may read, such as https://example.com; `*` for all [default: the hub's own]
+    #[arg(long, env = "TIDEWIRE_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', action = ArgAction::Append,
+          value_parser = values::origin)]
+    pub(crate) cors_origins: Vec<String>,
+
+    /// Pages of which origins may publish; `*` for all [default: the hub's own]
+    #[arg(long, env = "TIDEWIRE_PUBLISH_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', action = ArgAction::Append,
+          value_parser = values::origin)]
+    pub(crate) publish_origins: Vec<String>,
+
+    /// Answer a browser's EventSource with 200 and a retry where others get 429 or 503, for which it would give up
+    #[arg(long, env = "TIDEWIRE_REFUSE_SOFTLY", value_name = "on|off", num_args = 0..=1, require_equals = true,
+          default_missing_value = "on", default_value = "on")]
+    pub(crate) refuse_softly: Switch,
+}
+
+/// The arguments that are settings.
+pub(crate) fn arguments() -> Vec<clap::Arg> {
+    let command = Settings::augment_args(clap::Command::new("settings"));
+    command.get_arguments().cloned().collect()
+}

@@ -1,0 +1,75 @@
+//! Keys, from files and from the environment, never from flags: those show in `ps`.
+
+use std::path::Path;
+
+use tidewire_auth::{Algorithm, Key, Keys, Role};
+
+use super::{Origin, Settings, Sources};
+use crate::failure::{Failure, Outcome};
+
+/// For each role, the variables that may hold its key, the strongest first; the last is the reference hub's.
+pub(crate) const KEY_VARIABLES: [(Role, [&str; 2]); 2] = [
+    (
+        Role::Publisher,
+        ["TIDEWIRE_PUBLISHER_KEY", "MERCURE_PUBLISHER_JWT_KEY"],
+    ),
+    (
+        Role::Subscriber,
+        ["TIDEWIRE_SUBSCRIBER_KEY", "MERCURE_SUBSCRIBER_JWT_KEY"],
+    ),
+];
+
+/// The hub's keys. A flag's file goes before a variable's key, and that before a file that the configuration names.
+pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {
+    let mut keys = Keys::default();
+    for (role, variables) in KEY_VARIABLES {
+        let (file, algorithm) = match role {
+            Role::Publisher => (&settings.publisher_key_file, settings.publisher_key_alg),
+            Role::Subscriber => (&settings.subscriber_key_file, settings.subscriber_key_alg),
+        };
+        let file_origin = sources.origin(&format!("{role}-key-file"));
+        let variable = variables.into_iter().find_map(|name| {
+            Some((
+                name,
+                std::env::var(name).ok().filter(|key| !key.is_empty())?,
+            ))
+        });
+        let key = match (file, variable) {
+            (Some(_), Some((name, _))) if matches!(file_origin, Origin::Environment(_)) => {
+                let file_name = format!("TIDEWIRE_{}_KEY_FILE", role.to_string().to_uppercase());
+                return Err(
+                    Failure::usage(format!("{name} and {file_name} are both set"))
+                        .next("unset one of them"),
+                );
+            }
+            (Some(path), None) => Some(read_key_file(path, algorithm)?),
+            (Some(path), Some(_)) if *file_origin == Origin::Flag => {
+                Some(read_key_file(path, algorithm)?)
+            }
+            (_, Some((name, text))) => Some(key(name, text.as_bytes(), algorithm)?),
+            (None, None) => None,
+        };
+        match role {
+            Role::Publisher => keys.publisher = key,
+            Role::Subscriber => keys.subscriber = key,
+        }
+    }
+    Ok(keys)
+}
+
+/// A key from a file: all of it but one line end, which editors and `echo` add.
+pub(crate) fn read_key_file(path: &Path, algorithm: Algorithm) -> Outcome<Key> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, "read the key", &error))?;
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+    key(&path.display().to_string(), bytes, algorithm)
+}
+
+fn key(from: &str, bytes: &[u8], algorithm: Algorithm) -> Outcome<Key> {
+    Key::hmac(bytes, algorithm).map_err(|why| {
+        Failure::usage(format!("{from}: {why}")).next(format!(
+            "make one with `{} token keygen --out tidewire.key`",
+            crate::quote::program()
+        ))
+    })
+}
