@@ -1,0 +1,110 @@
+//! The options, one call each; what is wrong with them is said once, by `build`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use tidewire_codec::{EventId, Limits};
+
+use crate::{BuildError, EventSource, Options};
+
+/// The settings of an [`EventSource`]; [`Options`] says what each means and its default.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder(Result<Options, BuildError>);
+
+impl Builder {
+    pub(super) fn new(url: &str) -> Self {
+        Self(Options::new(url))
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        if let Ok(options) = &mut self.0 {
+            set(options);
+        }
+        self
+    }
+
+    fn try_with(self, set: impl FnOnce(&mut Options) -> Result<(), BuildError>) -> Self {
+        Self(
+            self.0
+                .and_then(|mut options| set(&mut options).map(|()| options)),
+        )
+    }
+
+    /// Adds a header to every request.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.try_with(|options| options.header(name, value))
+    }
+
+    /// Sends `Authorization: Bearer <token>`.
+    pub fn bearer_token(self, token: &str) -> Self {
+        self.try_with(|options| options.bearer_token(token))
+    }
+
+    /// Where to go on.
+    pub fn last_event_id(self, id: &str) -> Self {
+        self.try_with(|options| {
+            options.last_event_id = EventId::parse(id).map_err(|_| BuildError::LastEventId)?;
+            Ok(())
+        })
+    }
+
+    /// The method of every request.
+    pub fn method(self, method: Method) -> Self {
+        self.with(|options| options.method = method)
+    }
+
+    /// The body of every request.
+    pub fn body(self, body: impl Into<Bytes>) -> Self {
+        self.with(|options| options.body = body.into())
+    }
+
+    /// The reconnection time until the stream sets one.
+    pub fn retry(self, retry: Duration) -> Self {
+        self.with(|options| options.retry = retry)
+    }
+
+    /// The bound of what failures in a row add to the reconnection time.
+    pub fn backoff_max(self, max: Duration) -> Self {
+        self.with(|options| options.backoff_max = max)
+    }
+
+    /// Close after so many failures in a row.
+    pub fn failures_max(self, max: u32) -> Self {
+        self.with(|options| options.failures_max = Some(max))
+    }
+
+    /// Give a connection up when nothing came for this long.
+    pub fn silence_max(self, max: Duration) -> Self {
+        self.with(|options| options.silence_max = Some(max))
+    }
+
+    /// How long a connection may take to be made.
+    pub fn connect_max(self, max: Duration) -> Self {
+        self.with(|options| options.connect_max = max)
+    }
+
+    /// Redirects followed in a row.
+    pub fn redirects_max(self, max: u32) -> Self {
+        self.with(|options| options.redirects_max = max)
+    }
+
+    /// What the stream may make this client hold.
+    pub fn limits(self, limits: Limits) -> Self {
+        self.with(|options| options.limits = limits)
+    }
+
+    /// Changes any other option.
+    pub fn options(self, change: impl FnOnce(&mut Options)) -> Self {
+        self.with(change)
+    }
+
+    /// The client, which connects when it is first polled.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the settings.
+    pub fn build(self) -> Result<EventSource, BuildError> {
+        EventSource::new(self.0?)
+    }
+}
