@@ -1,1 +1,23 @@
-//! Shards, cohorts and delivery: one log, many cursors
+//! The engine: subscribers in shards, read from logs, delivered to sinks.
+//!
+//! One step function serves live, replay, catch-up and gap alike: whoever is at the tail reads the log together, and so do
+//! those behind who want the same block of it. A subscriber owns a filter, a cursor, deadlines and a sink, and no queue.
+//!
+//! There is no clock, no randomness and no I/O here: a driver tells the time and a seed, owns the sockets, and takes steps
+//! (feature `driver`, on by default, brings two).
+
+mod counters;
+#[cfg(feature = "driver")]
+pub mod driver;
+mod feed;
+mod shard;
+mod sink;
+mod step;
+mod subscriber;
+
+pub use counters::Counters;
+pub use feed::Feed;
+pub use shard::{Shard, ShardConfig};
+pub use sink::{Offer, Sink};
+pub use step::Step;
+pub use subscriber::{Checkpoint, EndReason, Ended, SubscriberKey, Subscription};
