@@ -150,7 +150,7 @@ impl PullStream {
         self.end.unwrap_or_else(|| StreamEnd {
             reason,
             bytes: self.bytes,
-            events: self.shard.counters().deliveries,
+            events: self.key.map_or(0, |key| self.shard.delivered(key)),
             life_ms: now_ms().saturating_sub(self.joined_ms),
         })
     }
@@ -205,7 +205,7 @@ impl PullStream {
         self.end = Some(StreamEnd {
             reason: ended.reason,
             bytes: self.bytes,
-            events: self.shard.counters().deliveries,
+            events: ended.delivered,
             life_ms: now_ms().saturating_sub(self.joined_ms),
         });
         Some(ended.sink.bytes).filter(|bytes| !bytes.is_empty())

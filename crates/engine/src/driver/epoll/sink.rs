@@ -58,7 +58,6 @@ pub(super) struct SocketSink {
     /// The socket took less than it was given; nothing is tried until it is said to be writable.
     full: bool,
     bytes: u64,
-    events: u64,
     joined_ms: u64,
     on_end: OnEnd,
 }
@@ -86,7 +85,6 @@ impl SocketSink {
             framing,
             full: false,
             bytes: 0,
-            events: 0,
             joined_ms,
             on_end,
         }
@@ -108,11 +106,6 @@ impl SocketSink {
     /// How many bytes the socket has taken.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// How many events it has taken.
-    pub(super) fn events(&self) -> u64 {
-        self.events
     }
 
     /// Whether a frame, or the response's head, is begun and not finished.
@@ -203,10 +196,7 @@ impl Sink for SocketSink {
                 return Offer::Taken;
             }
             match self.send(&frames[taken..]) {
-                Ok(more) => {
-                    taken += more;
-                    self.events += more as u64;
-                }
+                Ok(more) => taken += more,
                 Err(Gone) => return Offer::Closed,
             }
         }

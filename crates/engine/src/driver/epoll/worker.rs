@@ -32,6 +32,7 @@ const GONE: epoll::EventFlags = epoll::EventFlags::RDHUP
 struct Closing {
     sink: SocketSink,
     reason: EndReason,
+    events: u64,
     until_ms: u64,
 }
 
@@ -95,8 +96,7 @@ impl Worker {
 
     fn is_done(&self) -> bool {
         self.drain_until_ms.is_some_and(|until_ms| {
-            (self.shard.counters().subscribers == 0 && self.closing.is_empty())
-                || now_ms() >= until_ms
+            (self.shard.is_empty() && self.closing.is_empty()) || now_ms() >= until_ms
         })
     }
 
@@ -129,7 +129,7 @@ impl Worker {
                 self.close(token);
             }
         } else {
-            self.handle_socket(SubscriberKey::from_bits(token), flags);
+            self.handle_socket(SubscriberKey::from(token), flags);
         }
     }
 
@@ -180,7 +180,7 @@ impl Worker {
         );
         let key = self.shard.join(now_ms, adopted.subscription, sink);
         let sink = self.shard.sink_mut(key).expect("it has just joined");
-        let token = epoll::EventData::new_u64(key.to_bits());
+        let token = epoll::EventData::new_u64(key.into());
         if epoll::add(&self.epoll, sink.socket(), token, INTEREST).is_err() {
             self.leave(key);
         }
@@ -188,8 +188,9 @@ impl Worker {
 
     /// The far end is gone, or never was reachable.
     fn leave(&mut self, key: SubscriberKey) {
+        let events = self.shard.delivered(key);
         if let Some(sink) = self.shard.leave(key) {
-            self.report(sink, EndReason::Closed);
+            self.report(sink, EndReason::Closed, events);
         }
     }
 
@@ -199,10 +200,11 @@ impl Worker {
             key,
             mut sink,
             reason,
+            delivered,
         } = ended;
         // Who stalls or is gone gets no last chunk: an end inside a frame must look like one.
         if matches!(reason, EndReason::Closed | EndReason::Stalled) {
-            return self.report(sink, reason);
+            return self.report(sink, reason, delivered);
         }
         sink.finish();
         let wait = sink.flush().is_ok() && sink.owes();
@@ -211,11 +213,12 @@ impl Worker {
         let closing = Closing {
             sink,
             reason,
+            events: delivered,
             until_ms,
         };
-        self.closing.insert(key.to_bits(), closing);
+        self.closing.insert(key.into(), closing);
         if !wait {
-            self.close(key.to_bits());
+            self.close(key.into());
         }
     }
 
@@ -224,15 +227,15 @@ impl Worker {
             if !closing.sink.owes() {
                 closing.sink.shut();
             }
-            self.report(closing.sink, closing.reason);
+            self.report(closing.sink, closing.reason, closing.events);
         }
     }
 
-    fn report(&self, sink: SocketSink, reason: EndReason) {
+    fn report(&self, sink: SocketSink, reason: EndReason, events: u64) {
         let end = StreamEnd {
             reason,
             bytes: sink.bytes(),
-            events: sink.events(),
+            events,
             life_ms: now_ms().saturating_sub(sink.joined_ms()),
         };
         self.inbox.forget_subscriber();
@@ -257,9 +260,9 @@ impl Worker {
         for token in self.closing.keys().copied().collect::<Vec<_>>() {
             self.close(token);
         }
-        self.shard.end_all(now_ms(), EndReason::Drain);
-        for ended in self.shard.step(now_ms()).ended {
-            self.report(ended.sink, ended.reason);
+        let left: Vec<_> = self.shard.drain().collect();
+        for (sink, delivered) in left {
+            self.report(sink, EndReason::Drain, delivered);
         }
         for command in self.inbox.close() {
             if let Command::Adopt(adopted) = command {
