@@ -11,7 +11,8 @@
 //! ```
 //!
 //! The owner takes items by [`Machine::poll_item`] until there are none, then, as [`Machine::poll_step`] says, makes a
-//! connection, reads from the one it has, or waits; and wakes the machine at [`Machine::poll_timeout`]. All times are
+//! connection, reads from the one it has, or waits; it wakes the machine at [`Machine::poll_timeout`], and drops a connection
+//! that the machine does not need any more. All times are
 //! durations since one moment of the owner's choice.
 
 use std::collections::VecDeque;
@@ -94,13 +95,13 @@ pub struct Attempt {
 /// What the owner has to do next. It changes with every `handle_*` call.
 #[derive(Debug)]
 pub enum Step {
-    /// Drop the connection, if there is one, and send this over a new one.
+    /// Send this over a new connection.
     Connect(Box<Attempt>),
     /// Go on with the connection.
     Read,
-    /// Drop the connection, if there is one, and wait for [`Machine::poll_timeout`].
+    /// Wait for [`Machine::poll_timeout`].
     Wait,
-    /// Drop the connection; there is nothing more to do.
+    /// There is nothing more to do.
     Stop,
 }
 
@@ -196,6 +197,15 @@ impl Machine {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// True while a connection is in use; otherwise the owner drops it.
+    #[must_use]
+    pub fn needs_connection(&self) -> bool {
+        match self.phase {
+            Phase::Asking | Phase::Streaming | Phase::Refusal { .. } => true,
+            Phase::Waiting(_) | Phase::Closed => false,
+        }
     }
 
     /// The next item for the program; take them all before the next step.

@@ -74,7 +74,8 @@ impl Options {
         })
     }
 
-    /// Adds a header; one name may come more than once.
+    /// Adds a header; one name may come more than once. `Last-Event-ID` sets [`Options::last_event_id`], which moves on with
+    /// the stream.
     ///
     /// # Errors
     /// When the name or the value cannot be sent.

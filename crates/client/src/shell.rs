@@ -62,12 +62,15 @@ impl EventSource {
     /// [`EventSource::next`] for those who poll.
     pub fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<Item>> {
         loop {
-            if let Some(item) = self.machine.poll_item() {
+            let item = self.machine.poll_item();
+            if !self.machine.needs_connection() {
+                self.connection = None;
+            }
+            if let Some(item) = item {
                 return Poll::Ready(Some(item));
             }
             match self.machine.poll_step(self.now()) {
                 Step::Connect(attempt) => {
-                    self.connection = None;
                     let connect_max = self.machine.options().connect_max;
                     self.connection = Some(Connection::dial(*attempt, connect_max));
                 }
@@ -76,14 +79,8 @@ impl EventSource {
                         ready!(self.poll_timer(context));
                     }
                 }
-                Step::Wait => {
-                    self.connection = None;
-                    ready!(self.poll_timer(context));
-                }
-                Step::Stop => {
-                    self.connection = None;
-                    return Poll::Ready(None);
-                }
+                Step::Wait => ready!(self.poll_timer(context)),
+                Step::Stop => return Poll::Ready(None),
             }
         }
     }

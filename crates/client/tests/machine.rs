@@ -91,9 +91,11 @@ fn a_request_says_what_it_wants_and_options_may_say_more() {
     let own = attempt_of(|options| {
         options.header("Accept", "application/x-ndjson").unwrap();
         options.header("X-A", "ä").unwrap();
-        options.header("Last-Event-ID", "not this").unwrap();
         options.bearer_token("t").unwrap();
-        options.last_event_id = "é".parse().unwrap();
+        options.header("Last-Event-ID", "é").unwrap();
+        options
+            .headers
+            .insert("last-event-id", HeaderValue::from_static("not this"));
     });
     assert_eq!(own.headers["accept"], "application/x-ndjson");
     assert_eq!(own.headers["x-a"].as_bytes(), "ä".as_bytes());
@@ -104,6 +106,13 @@ fn a_request_says_what_it_wants_and_options_may_say_more() {
     );
     assert_eq!(id_sent(&own), Some("é".as_bytes()), "as UTF-8");
 
+    let raw = attempt_of(|options| {
+        options.headers.insert(
+            "last-event-id",
+            HeaderValue::from_static("would never move"),
+        );
+    });
+    assert_eq!(id_sent(&raw), None);
     let control = attempt_of(|options| options.last_event_id = "a\u{1}".parse().unwrap());
     assert_eq!(id_sent(&control), None, "fits in no header");
 }
@@ -368,6 +377,15 @@ fn redirects_are_bounded() {
             matches!(&items(&mut machine)[..], [Item::Reconnecting { .. }]),
             "counted in a row, not for ever"
         );
+    }
+
+    let mut machine = machine_with(|options| options.redirects_max = 1);
+    for turn in 0..3 {
+        attempt(&mut machine, ms(turn * 100_000));
+        answer(&mut machine, ms(turn * 100_000), 308, &[("location", "/t")]);
+        open(&mut machine, ms(turn * 100_000));
+        machine.handle_end(ms(turn * 100_000));
+        items(&mut machine);
     }
 }
 

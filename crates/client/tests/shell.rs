@@ -327,11 +327,11 @@ async fn silence_and_restart_make_a_new_connection() {
     assert!(
         matches!(next(&mut source).await, Item::Reconnecting { error: Error::Silent(s), .. } if s == silence)
     );
-    opened(&mut source).await;
-    timeout(Duration::from_secs(5), server.dropped.recv())
-        .await
-        .expect("the silent one was dropped")
+    let dropped = timeout(Duration::from_secs(5), server.dropped.recv()).await;
+    dropped
+        .expect("the silent one was dropped, not kept until the next")
         .unwrap();
+    opened(&mut source).await;
     assert_eq!(data(&mut source).await, "b");
     source.restart();
     timeout(Duration::from_secs(5), server.dropped.recv())
