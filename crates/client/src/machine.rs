@@ -337,10 +337,7 @@ impl Machine {
     /// The program wants another connection, after the usual delay; no item tells of it. Without effect while waiting for
     /// one anyway.
     pub fn restart(&mut self, now: Duration) {
-        if matches!(
-            self.phase,
-            Phase::Asking | Phase::Streaming | Phase::Refusal { .. }
-        ) {
+        if self.needs_connection() {
             while matches!(self.phase, Phase::Streaming) && self.decode_one() {}
             if !matches!(self.phase, Phase::Closed) {
                 let delay = self.backoff.delay(Duration::ZERO, &self.options);

@@ -82,8 +82,11 @@ impl Options {
     pub fn header(&mut self, name: &str, value: &str) -> Result<(), BuildError> {
         let refused = || BuildError::Header(name.to_owned());
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused())?;
-        let value =
-            HeaderValue::from_str(value).or_else(|_| HeaderValue::from_bytes(value.as_bytes()));
+        if header == "last-event-id" {
+            self.last_event_id = EventId::parse(value).map_err(|_| BuildError::LastEventId)?;
+            return Ok(());
+        }
+        let value = HeaderValue::from_bytes(value.as_bytes());
         self.headers.append(header, value.map_err(|_| refused())?);
         Ok(())
     }
