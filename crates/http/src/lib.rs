@@ -1,1 +1,40 @@
-//! HTTP for the hub: a request becomes a grant, a filter and a cursor, a publish becomes an append
+//! HTTP for the hub. Thin: a subscribe becomes a grant, a filter and a cursor, and a stream of the engine's; a publish becomes
+//! events and an append.
+//!
+//! This is the only crate that knows a web framework. It reads no configuration and decides on no token itself
+//! (`tidewire-auth` does). Start reading at [`router`] for what is answered, at [`serve`] for how connections are.
+
+mod accept;
+mod access;
+mod ask;
+mod counters;
+mod event;
+mod front;
+mod io;
+mod limits;
+mod local;
+mod page;
+mod problem;
+mod publish;
+mod query;
+mod refusal;
+mod router;
+mod serve;
+mod site;
+mod slots;
+mod start;
+mod stream;
+mod takeover;
+mod token;
+
+pub use access::{Access, OriginError, Origins};
+pub use counters::Counters;
+pub use event::NAME_BYTES_MAX;
+pub use front::{Clock, Front, Settings};
+pub use limits::Limits;
+pub use local::{Subscribe, SubscribeError};
+pub use router::router;
+pub use serve::serve;
+pub use stream::StreamBody;
+
+pub use axum::Router;

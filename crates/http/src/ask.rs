@@ -1,0 +1,308 @@
+//! What a subscriber asks for, read from its request: topics, start, form, checkpoints.
+
+use std::time::Duration;
+
+use http::request::Parts;
+use percent_encoding::percent_decode_str;
+use tidewire_core::{Form, Matcher, MatcherSet, Topic};
+use tidewire_engine::Checkpoint;
+
+use crate::accept::Answer;
+use crate::limits::Limits;
+use crate::problem::Problem;
+use crate::query::Pairs;
+use crate::start::{From, parse_duration_ms};
+
+/// The longest comment that a stream may be asked to open with, in bytes.
+pub(crate) const PADDING_BYTES_MAX: usize = 16 << 10;
+
+/// A subscribe.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) routing: MatcherSet,
+    pub(crate) from: From,
+    pub(crate) answer: Answer,
+    pub(crate) form: Form,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) padding_bytes: usize,
+    pub(crate) page: PageAsk,
+}
+
+/// What concerns one page only.
+#[derive(Debug)]
+pub(crate) struct PageAsk {
+    pub(crate) wait: Duration,
+    pub(crate) events_max: usize,
+}
+
+/// Which path was asked, and with it how topics are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// `/.well-known/mercure`: topics in the query.
+    Mercure,
+    /// `/topics/{topic}`.
+    Topic,
+}
+
+impl Ask {
+    pub(crate) fn parse(
+        path: Path,
+        request: &Parts,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Result<Self, Problem> {
+        let query = Pairs::of(&request.uri)?;
+        let routing = match path {
+            Path::Mercure => routing(&query, limits)?,
+            Path::Topic => {
+                if let Some((name, _)) = query.iter().find(|(name, _)| names_topics(name)) {
+                    return Err(Problem::bad_parameter(format!(
+                        "`{name}` has no meaning on /topics/; subscribe to several topics with /.well-known/mercure?topic=a&topic=b"
+                    )));
+                }
+                MatcherSet::from_iter([matcher(&topic_of_path(request.uri.path())?)?])
+            }
+        };
+        let answer = Answer::negotiate(&request.headers)?;
+        let is_labelled = one_of(&query, "label", &["topic"])?.is_some();
+        Ok(Self {
+            routing,
+            from: From::parse(&request.headers, &query, now_ms)?,
+            answer,
+            form: match answer {
+                Answer::EventStream if is_labelled => Form::Labelled,
+                Answer::EventStream => Form::EventStream,
+                Answer::Ndjson | Answer::Page => Form::Ndjson,
+            },
+            checkpoint: checkpoint(path, &query)?,
+            padding_bytes: number(&query, "padding", PADDING_BYTES_MAX)?.unwrap_or(0),
+            page: PageAsk {
+                wait: wait(&query, limits.wait_max)?,
+                events_max: number(&query, "limit", limits.page_events_max)?
+                    .unwrap_or(limits.page_events_max)
+                    .max(1),
+            },
+        })
+    }
+}
+
+fn names_topics(name: &str) -> bool {
+    name == "topic" || is_match(name)
+}
+
+/// mercure.md, 2.3: names that begin with `match`, in any case, are the protocol's.
+fn is_match(name: &str) -> bool {
+    name.get(..5)
+        .is_some_and(|start| start.eq_ignore_ascii_case("match"))
+}
+
+/// Topics in the query, in either dialect: `topic=` is the legacy one, `match=` and `match_exact=` the modern one.
+fn routing(query: &Pairs, limits: &Limits) -> Result<MatcherSet, Problem> {
+    let mut names = query
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| names_topics(name));
+    let Some(first) = names.next() else {
+        return Err(Problem::bad_parameter(
+            "say what to subscribe to: topic=news, or topic=* for every topic",
+        ));
+    };
+    if names.any(|name| (name == "topic") != (first == "topic")) {
+        return Err(Problem::bad_parameter(
+            "name topics with `topic` or with `match`, not with both",
+        ));
+    }
+    let matchers: Vec<_> = query
+        .iter()
+        .filter(|(name, _)| names_topics(name))
+        .map(|(name, value)| match name {
+            "topic" => legacy(value),
+            "match" | "match_exact" => matcher(value),
+            _ => Err(Problem::bad_parameter(format!(
+                "`{name}` is not supported: use `match` or `match_exact` with one topic, or `*` for every topic"
+            ))),
+        })
+        .collect::<Result<_, _>>()?;
+    if matchers.len() > limits.filters_per_stream_max {
+        return Err(Problem::bad_parameter(format!(
+            "{} topics are asked for; one stream takes at most {} (filters_per_stream_max)",
+            matchers.len(),
+            limits.filters_per_stream_max
+        )));
+    }
+    Ok(matchers.into_iter().collect())
+}
+
+/// mercure.md, 1.2: a selector with a `{` may be an RFC 6570 template. Matching it as plain text would match the wrong events.
+fn legacy(selector: &str) -> Result<Matcher, Problem> {
+    if selector.contains('{') {
+        return Err(Problem::bad_parameter(format!(
+            "`topic={selector}` is a URI template, which this hub does not match: name each topic in full, or use `*` for every \
+             topic; a topic that holds a brace can be named with `match=`"
+        )));
+    }
+    matcher(selector)
+}
+
+fn matcher(text: &str) -> Result<Matcher, Problem> {
+    if text == "*" {
+        return Ok(Matcher::Any);
+    }
+    Topic::parse(text)
+        .map(Matcher::Exact)
+        .map_err(|error| Problem::bad_parameter(format!("{text:?} is no topic: {error}")))
+}
+
+/// The topic in `/topics/{topic}`, decoded; slashes are part of it.
+pub(crate) fn topic_of_path(path: &str) -> Result<String, Problem> {
+    let encoded = path.strip_prefix("/topics/").unwrap_or_default();
+    percent_decode_str(encoded)
+        .decode_utf8()
+        .map(|topic| topic.into_owned())
+        .map_err(|_| {
+            Problem::bad_parameter("the topic in the path is not valid UTF-8 once percent-decoded")
+        })
+}
+
+fn checkpoint(path: Path, query: &Pairs) -> Result<Checkpoint, Problem> {
+    let asked = one_of(query, "checkpoint", &["event", "id", "off"])?;
+    Ok(match (asked, path) {
+        (Some("event"), _) | (None, Path::Topic) => Checkpoint::Event,
+        (Some("off"), _) => Checkpoint::Off,
+        _ => Checkpoint::Id,
+    })
+}
+
+fn one_of<'a>(query: &'a Pairs, name: &str, values: &[&str]) -> Result<Option<&'a str>, Problem> {
+    match query.once(name)? {
+        Some(value) if !values.contains(&value) => Err(Problem::bad_parameter(format!(
+            "`{name}={value}` means nothing: use one of {}",
+            values.join(", ")
+        ))),
+        value => Ok(value),
+    }
+}
+
+fn number(query: &Pairs, name: &str, max: usize) -> Result<Option<usize>, Problem> {
+    let Some(value) = query.once(name)? else {
+        return Ok(None);
+    };
+    match value.parse() {
+        Ok(number) if number <= max && !value.starts_with('+') => Ok(Some(number)),
+        _ => Err(Problem::bad_parameter(format!(
+            "`{name}={value}` is no number from 0 to {max}"
+        ))),
+    }
+}
+
+fn wait(query: &Pairs, max: Duration) -> Result<Duration, Problem> {
+    let Some(value) = query.once("wait")? else {
+        return Ok(Duration::ZERO);
+    };
+    match parse_duration_ms(value) {
+        Some(ms) => Ok(Duration::from_millis(ms).min(max)),
+        None => Err(Problem::bad_parameter(format!(
+            "`wait={value}` is no duration: write 30s, or at most {}s",
+            max.as_secs()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parsed(target: &str) -> Result<Ask, Problem> {
+        let path = if target.starts_with("/topics/") {
+            Path::Topic
+        } else {
+            Path::Mercure
+        };
+        let request = Request::builder().uri(target).body(()).unwrap();
+        let limits = Limits {
+            filters_per_stream_max: 3,
+            ..Limits::default()
+        };
+        Ask::parse(path, &request.into_parts().0, &limits, 0)
+    }
+
+    #[test]
+    fn topics_in_both_dialects() {
+        let table: [(&str, Option<&[&str]>); 24] = [
+            ("/m?topic=a", Some(&["a"])),
+            ("/m?topic=a&topic=b&topic=a", Some(&["a", "b"])),
+            ("/m?topic=*", Some(&["*"])),
+            ("/m?match=a&match_exact=b%7B", Some(&["a", "b{"])),
+            (
+                "/m?match=https%3A%2F%2Fe.x%2F1%3Fq%3D1",
+                Some(&["https://e.x/1?q=1"]),
+            ),
+            ("/m?topic=a&topic=b&topic=c", Some(&["a", "b", "c"])),
+            ("/m?topic=a&topic=b&topic=c&topic=d", None),
+            ("/m", None),
+            ("/m?topic=", None),
+            ("/m?topic=a%7Bid%7D", None),
+            ("/m?topic=a&match=b", None),
+            ("/m?match_urlpattern=a", None),
+            ("/m?MATCH=a", None),
+            ("/m?matchRegexp=a", None),
+            ("/m?topic=a%0A", None),
+            ("/m?topic=%FF", None),
+            ("/topics/a", Some(&["a"])),
+            ("/topics/orders/42/lines", Some(&["orders/42/lines"])),
+            ("/topics/https%3A%2F%2Fe.x%2F1", Some(&["https://e.x/1"])),
+            ("/topics/a+b%20c", Some(&["a+b c"])),
+            ("/topics/*", Some(&["*"])),
+            ("/topics/a%7Bid%7D", Some(&["a{id}"])),
+            ("/topics/%FF", None),
+            ("/topics/a?topic=b", None),
+        ];
+        for (target, want) in table {
+            let got = parsed(target).ok().map(|ask| {
+                let name = |matcher: &Matcher| match matcher {
+                    Matcher::Exact(topic) => topic.to_string(),
+                    _ => "*".to_owned(),
+                };
+                ask.routing.iter().map(name).collect::<Vec<_>>()
+            });
+            let want = want.map(|names| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+            assert_eq!(got, want, "{target}");
+        }
+    }
+
+    #[test]
+    fn other_parameters() {
+        let ask = parsed("/topics/a").unwrap();
+        assert_eq!(
+            (ask.checkpoint, ask.form),
+            (Checkpoint::Event, Form::EventStream)
+        );
+        assert_eq!(parsed("/m?topic=a").unwrap().checkpoint, Checkpoint::Id);
+        let ask = parsed("/m?topic=a&checkpoint=event&label=topic&padding=2048&wait=30s&limit=5")
+            .unwrap();
+        assert_eq!(
+            (ask.checkpoint, ask.form),
+            (Checkpoint::Event, Form::Labelled)
+        );
+        assert_eq!((ask.padding_bytes, ask.page.events_max), (2048, 5));
+        assert_eq!(ask.page.wait, Duration::from_secs(30));
+        assert_eq!(
+            parsed("/m?topic=a&wait=9h").unwrap().page.wait,
+            Duration::from_secs(60)
+        );
+        for query in [
+            "checkpoint=x",
+            "label=x",
+            "padding=16385",
+            "padding=x",
+            "wait=x",
+            "limit=1001",
+            "since=x",
+            "limit=1&limit=2",
+        ] {
+            assert!(parsed(&format!("/m?topic=a&{query}")).is_err(), "{query}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! A hub's front: what every request needs to know. One for each hub, shared by all its listeners.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidewire_core::MatcherSet;
+use tidewire_engine::driver::pull::Ender;
+use tidewire_engine::{EndReason, Feed, ShardConfig};
+use tidewire_log::{Append, AppendError, Appended, Event, Locate, Located, Log, Start};
+use tokio::sync::{Notify, oneshot};
+
+use crate::access::Access;
+use crate::counters::{Counters, Counting};
+use crate::limits::Limits;
+use crate::problem::Problem;
+use crate::slots::Slots;
+
+/// Tells the time of day in milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How a hub answers.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The limits at the door.
+    pub limits: Limits,
+    /// Who may do what.
+    pub access: Access,
+    /// Heartbeats, lives and deadlines of streams.
+    pub streams: ShardConfig,
+    /// How many threads hold subscribers (Linux). Zero: none, each stream is a task of its connection, as on other systems.
+    pub shards: usize,
+    /// Whether a browser's EventSource is told of a temporary refusal in a way that lets it try again.
+    pub refuse_softly: bool,
+    /// How long streams and running publishes get to end in order.
+    pub drain: Duration,
+    /// The time of day.
+    pub clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            access: Access::default(),
+            streams: ShardConfig::default(),
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            refuse_softly: true,
+            drain: Duration::from_secs(2),
+            clock: Arc::new(|| {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH);
+                since.map_or(0, |since| {
+                    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+                })
+            }),
+        }
+    }
+}
+
+/// The front of one hub. Cheap to clone.
+#[derive(Clone)]
+pub struct Front(Arc<Inner>);
+
+struct Inner {
+    feed: Arc<Feed>,
+    settings: Settings,
+    slots: Arc<Slots>,
+    counting: Counting,
+    draining: AtomicBool,
+    /// Told when draining begins.
+    drain: Notify,
+    /// What ends the streams that no shard's thread owns. Locked to add, to take out, and once to end them all.
+    enders: Mutex<slab::Slab<Ender>>,
+    #[cfg(target_os = "linux")]
+    shards: Option<Arc<tidewire_engine::driver::epoll::Shards>>,
+}
+
+impl Front {
+    /// The front of a hub on this log.
+    ///
+    /// # Errors
+    /// If the threads for subscribers cannot be started.
+    pub fn new(log: Arc<dyn Log>, settings: Settings) -> std::io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        let shards = match settings.shards {
+            0 => None,
+            threads => Some(tidewire_engine::driver::epoll::Shards::start(
+                threads,
+                &settings.streams,
+                random_u64(),
+            )?),
+        };
+        Ok(Self(Arc::new(Inner {
+            feed: Feed::new(log),
+            slots: Slots::new(settings.limits.subscribers_max),
+            settings,
+            counting: Counting::default(),
+            draining: AtomicBool::new(false),
+            drain: Notify::new(),
+            enders: Mutex::default(),
+            #[cfg(target_os = "linux")]
+            shards,
+        })))
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn Log> {
+        self.0.feed.log()
+    }
+
+    /// The feed that subscribers read.
+    #[must_use]
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.0.feed
+    }
+
+    /// How it answers.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.0.counting.snapshot()
+    }
+
+    /// How many subscribers there are.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.0.slots.taken()
+    }
+
+    /// The counters of the streams on the shards' threads.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn shard_counters(&self) -> tidewire_engine::Counters {
+        self.shards()
+            .map(|shards| shards.counters())
+            .unwrap_or_default()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn shards(&self) -> Option<&Arc<tidewire_engine::driver::epoll::Shards>> {
+        self.0.shards.as_ref()
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.0.settings.access
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.settings.limits
+    }
+
+    pub(crate) fn counting(&self) -> &Counting {
+        &self.0.counting
+    }
+
+    pub(crate) fn slots(&self) -> &Arc<Slots> {
+        &self.0.slots
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.0.settings.clock)()
+    }
+
+    /// Appends, and waits for the commit.
+    ///
+    /// # Errors
+    /// As the log says; [`AppendError::Busy`] if it does not answer in time.
+    pub async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, AppendError> {
+        let count = events.len();
+        let (sender, receiver) = oneshot::channel();
+        self.log().append(Append {
+            events,
+            ack: Box::new(move |result| {
+                // Whoever asked may have gone; the event stands either way.
+                let _ = sender.send(result);
+            }),
+        });
+        let answer = tokio::time::timeout(self.limits().commit_time_max, receiver).await;
+        let appended = match answer {
+            Ok(Ok(result)) => result?,
+            Ok(Err(_)) => return Err(AppendError::Stopped("it gave no answer".into())),
+            Err(_) => return Err(AppendError::Busy),
+        };
+        debug_assert_eq!(appended.len(), count);
+        let duplicates = appended.iter().filter(|one| one.duplicate).count();
+        self.counting().events.add(count - duplicates);
+        self.counting().duplicates.add(duplicates);
+        Ok(appended)
+    }
+
+    pub(crate) async fn locate(
+        &self,
+        start: Start,
+        routing: MatcherSet,
+    ) -> Result<Located, Problem> {
+        let (sender, receiver) = oneshot::channel();
+        self.log().locate(Locate {
+            start,
+            routing,
+            done: Box::new(move |located| {
+                let _ = sender.send(located);
+            }),
+        });
+        let gone =
+            || Problem::unavailable("the log does not say where this stream starts; try again");
+        receiver.await.map_err(|_| gone())
+    }
+
+    /// Whether the hub is ending.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when the hub begins to end.
+    pub(crate) async fn drained(&self) {
+        let notified = self.0.drain.notified();
+        tokio::pin!(notified);
+        // Registered before the flag is looked at, so that no notice is lost.
+        notified.as_mut().enable();
+        if !self.is_draining() {
+            notified.await;
+        }
+    }
+
+    /// Begins to end: streams end between frames, nothing new begins. Returns when the shards' threads have ended theirs, at
+    /// the latest after [`Settings::drain`].
+    pub async fn drain(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+        self.0.drain.notify_waiters();
+        for (_, ender) in self.enders().iter() {
+            ender.end(EndReason::Drain);
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(shards) = self.shards().cloned() {
+            let deadline = self.settings().drain;
+            let drained =
+                tokio::task::spawn_blocking(move || shards.drain(EndReason::Drain, deadline));
+            if drained.await.is_err() {
+                tracing::error!("the shards' threads did not end in order");
+            }
+        }
+    }
+
+    /// Notes what ends a stream; it ends at once if the hub is ending.
+    pub(crate) fn register(&self, ender: Ender) -> Registration {
+        let key = self.enders().insert(ender.clone());
+        if self.is_draining() {
+            ender.end(EndReason::Drain);
+        }
+        Registration {
+            front: self.clone(),
+            key,
+        }
+    }
+
+    fn enders(&self) -> std::sync::MutexGuard<'_, slab::Slab<Ender>> {
+        self.0.enders.lock().expect("nobody panics with this lock")
+    }
+}
+
+/// A stream that ends with the hub.
+pub(crate) struct Registration {
+    front: Front,
+    key: usize,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.front.enders().remove(self.key);
+    }
+}
+
+/// Chance, for jitter and for ids that nobody guesses.
+pub(crate) fn random_u64() -> u64 {
+    u64::from_le_bytes(random())
+}
+
+/// # Panics
+/// If the system has no randomness: ids that can be guessed must not be given out.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}

@@ -1,0 +1,134 @@
+//! A connection's socket as hyper sees it: gives back the bytes by which the protocol was told, and knows whether everything
+//! that was written has left.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// RFC 9113, section 3.4: what an HTTP/2 client with prior knowledge sends first.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1 or 1.0.
+    Http1,
+    /// HTTP/2 with prior knowledge (h2c).
+    Http2,
+}
+
+pub(crate) struct ServerIo {
+    socket: TcpStream,
+    /// What was read to tell the protocol, and how much of it was given back.
+    first: [u8; PREFACE.len()],
+    read: u8,
+    given: u8,
+    dirty: Arc<AtomicBool>,
+}
+
+/// Whether what was written has left for the kernel.
+#[derive(Clone)]
+pub(crate) struct Flushed(Arc<AtomicBool>);
+
+impl Flushed {
+    pub(crate) fn is_clean(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl ServerIo {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            first: [0; PREFACE.len()],
+            read: 0,
+            given: 0,
+            dirty: Arc::default(),
+        }
+    }
+
+    pub(crate) fn flushed(&self) -> Flushed {
+        Flushed(Arc::clone(&self.dirty))
+    }
+
+    pub(crate) fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+
+    /// Reads until the bytes differ from HTTP/2's preface, or are it.
+    pub(crate) async fn tell_protocol(&mut self) -> io::Result<Protocol> {
+        loop {
+            let have = usize::from(self.read);
+            if self.first[..have] != PREFACE[..have] {
+                return Ok(Protocol::Http1);
+            }
+            if have == PREFACE.len() {
+                return Ok(Protocol::Http2);
+            }
+            match self.socket.read(&mut self.first[have..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                // At most 24.
+                more => self.read += more as u8,
+            }
+        }
+    }
+}
+
+impl AsyncRead for ServerIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.given < self.read {
+            let given = usize::from(self.given);
+            let left = &self.first[given..usize::from(self.read)];
+            let count = left.len().min(buf.remaining());
+            buf.put_slice(&left[..count]);
+            // At most 24.
+            self.given += count as u8;
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+/// hyper flushes once its buffer is empty, and leaves that for later when a write has to wait: from a write that waits to the
+/// next whole flush, something of ours has yet to leave.
+impl AsyncWrite for ServerIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.dirty.store(true, Ordering::Relaxed);
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.dirty.store(true, Ordering::Relaxed);
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        self.dirty.store(false, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,67 @@
+//! The limits at the door, each with a name and a unit (invariant 11).
+
+use std::time::Duration;
+
+/// What one request may ask for. Beyond it the request is refused with the limit's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The greatest data of one event, in bytes.
+    pub event_bytes_max: usize,
+    /// How many topics an event may have.
+    pub topics_per_event_max: usize,
+    /// How many topics a subscriber may ask for.
+    pub filters_per_stream_max: usize,
+    /// The greatest JSON array of events, in bytes.
+    pub array_bytes_max: usize,
+    /// How many subscribers are served at once.
+    pub subscribers_max: usize,
+    /// The greatest head of a request, in bytes; its target included.
+    pub head_bytes_max: usize,
+    /// How long a request's head may take, and how long an idle connection is kept.
+    pub head_time_max: Duration,
+    /// How long a publisher may send nothing of a body that it has begun, and how long it may leave its acknowledgements unread.
+    pub publish_stall_max: Duration,
+    /// How long a publish waits for its commit before it is answered 503; the event may still be stored then.
+    pub commit_time_max: Duration,
+    /// How many events one page holds at most.
+    pub page_events_max: usize,
+    /// How long a long poll waits at most.
+    pub wait_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            event_bytes_max: 1 << 20,
+            topics_per_event_max: 1000,
+            filters_per_stream_max: 1000,
+            array_bytes_max: 16 << 20,
+            subscribers_max: usize::MAX,
+            head_bytes_max: 64 << 10,
+            head_time_max: Duration::from_secs(30),
+            publish_stall_max: Duration::from_secs(60),
+            commit_time_max: Duration::from_secs(30),
+            page_events_max: 1000,
+            wait_max: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Limits {
+    /// The greatest form body: percent-encoding makes three bytes of one, and the topics come on top.
+    pub(crate) fn form_bytes_max(&self) -> usize {
+        self.event_bytes_max
+            .saturating_mul(3)
+            .saturating_add(TOPICS_ROOM)
+    }
+
+    /// The longest line of NDJSON: an escape makes six bytes of one, and the topics come on top.
+    pub(crate) fn line_bytes_max(&self) -> usize {
+        self.event_bytes_max
+            .saturating_mul(6)
+            .saturating_add(TOPICS_ROOM)
+    }
+}
+
+const TOPICS_ROOM: usize = 256 << 10;

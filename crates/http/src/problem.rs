@@ -1,0 +1,300 @@
+//! Problem documents (RFC 9457): every error that leaves this crate, with a sentence that says what to change.
+//!
+//! Not for what happens once a stream runs: that is told in the stream.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode};
+use serde_json::json;
+use tidewire_auth::Refusal;
+use tidewire_log::AppendError;
+
+/// How long a program should wait before it tries a temporary refusal again, in seconds.
+pub(crate) const RETRY_AFTER_S: u32 = 2;
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: Cow<'static, str>,
+    extra: Extra,
+}
+
+/// What goes into a header as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Extra {
+    None,
+    RetryAfter(u32),
+    Allow(&'static str),
+    Challenge(Option<&'static str>),
+}
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            kind,
+            title,
+            detail: detail.into(),
+            extra: Extra::None,
+        }
+    }
+
+    pub(crate) fn bad_parameter(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "A parameter is wrong";
+        Self::new(StatusCode::BAD_REQUEST, "bad-parameter", title, detail)
+    }
+
+    pub(crate) fn bad_event(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "The event cannot be published";
+        Self::new(StatusCode::BAD_REQUEST, "bad-event", title, detail)
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "The request cannot be understood";
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", title, detail)
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "Not allowed";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", title, detail)
+    }
+
+    pub(crate) fn not_found(path: &str) -> Self {
+        let detail =
+            format!("nothing is at {path}; /openapi.json lists what is, and / is a page to try it");
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Nothing is here",
+            detail,
+        )
+    }
+
+    pub(crate) fn method(method: &Method, allow: &'static str) -> Self {
+        let detail = format!("{method} does nothing here; use one of {allow}");
+        let title = "The method does not fit";
+        Self {
+            extra: Extra::Allow(allow),
+            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", title, detail)
+        }
+    }
+
+    pub(crate) fn not_acceptable(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "No form of the answer is acceptable";
+        Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", title, detail)
+    }
+
+    pub(crate) fn content_type(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "The content type does not fit";
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content-type",
+            title,
+            detail,
+        )
+    }
+
+    pub(crate) fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "Too large";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title, detail)
+    }
+
+    pub(crate) fn timeout(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "The request came too slowly";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", title, detail)
+    }
+
+    /// A refusal that heals: trying again later helps.
+    pub(crate) fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "Not now";
+        Self {
+            extra: Extra::RetryAfter(RETRY_AFTER_S),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                title,
+                detail,
+            )
+        }
+    }
+
+    /// RFC 6750, section 3: what is said of tokens. The sentence of a refusal holds no secret.
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
+        let (status, title) = match refusal {
+            Refusal::NotGranted(_) => (StatusCode::FORBIDDEN, "The token does not allow it"),
+            _ => (
+                StatusCode::UNAUTHORIZED,
+                "A token is needed that this hub trusts",
+            ),
+        };
+        Self {
+            extra: Extra::Challenge(refusal.error_code()),
+            ..Self::new(status, "not-authorized", title, refusal.to_string())
+        }
+    }
+
+    /// A publish to a topic that the token does not name. Nothing of the event is stored (mercure.md, 0.11).
+    pub(crate) fn topic_not_granted(topic: &str) -> Self {
+        let detail = format!("the token does not allow to publish to the topic {topic:?}");
+        Self {
+            extra: Extra::Challenge(Some("insufficient_scope")),
+            ..Self::new(
+                StatusCode::FORBIDDEN,
+                "not-authorized",
+                "The token does not allow it",
+                detail,
+            )
+        }
+    }
+
+    pub(crate) fn append(error: &AppendError) -> Self {
+        match error {
+            AppendError::KeyReused { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key-reused",
+                "The idempotency key was used for something else",
+                format!("{error}; take a new Idempotency-Key for a new publication"),
+            ),
+            AppendError::TooLarge { .. } => Self::too_large(error.to_string()),
+            AppendError::Full(_) => Self {
+                extra: Extra::RetryAfter(30),
+                ..Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "log-full",
+                    "The log has no room",
+                    format!(
+                        "{error}; nothing was stored. Give it room, or let retention take more"
+                    ),
+                )
+            },
+            AppendError::Stopped(_) => Self::unavailable(format!(
+                "{error}; nothing was stored. The hub's log says why, and it must be started again"
+            )),
+            _ => Self::unavailable(format!("{error}; nothing was stored. Try again shortly")),
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Says of which event of several it speaks.
+    #[must_use]
+    pub(crate) fn of_event(mut self, index: usize) -> Self {
+        self.detail = format!("event {index}: {}", self.detail).into();
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = json!({
+            "type": format!("urn:tidewire:problem:{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = Response::new(Body::from(format!("{document}\n")));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.extra {
+            Extra::None => {}
+            Extra::RetryAfter(seconds) => {
+                headers.insert(header::RETRY_AFTER, seconds.into());
+            }
+            Extra::Allow(methods) => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+            }
+            Extra::Challenge(code) => {
+                headers.insert(header::WWW_AUTHENTICATE, challenge(code));
+            }
+        }
+        response
+    }
+}
+
+/// RFC 6750, section 3.1: no error code for a request that held no token.
+fn challenge(code: Option<&'static str>) -> HeaderValue {
+    match code {
+        None => HeaderValue::from_static("Bearer"),
+        Some("insufficient_scope") => {
+            HeaderValue::from_static("Bearer error=\"insufficient_scope\"")
+        }
+        Some(_) => HeaderValue::from_static("Bearer error=\"invalid_token\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_auth::Role;
+
+    use super::*;
+
+    #[test]
+    fn temporary_and_lasting_problems_are_told_apart() {
+        let table = [
+            (Problem::append(&AppendError::Busy), 503, "retry-after"),
+            (
+                Problem::append(&AppendError::Full("x".into())),
+                507,
+                "retry-after",
+            ),
+            (
+                Problem::append(&AppendError::Stopped("x".into())),
+                503,
+                "retry-after",
+            ),
+            (
+                Problem::append(&AppendError::KeyReused { index: 0 }),
+                422,
+                "",
+            ),
+            (Problem::method(&Method::PUT, "GET, HEAD"), 405, "allow"),
+            (
+                Problem::refused(&Refusal::Missing(Role::Publisher)),
+                401,
+                "www-authenticate",
+            ),
+            (
+                Problem::refused(&Refusal::NotGranted(Role::Publisher)),
+                403,
+                "www-authenticate",
+            ),
+            (Problem::not_found("/x"), 404, ""),
+        ];
+        for (problem, status, name) in table {
+            let response = problem.clone().into_response();
+            assert_eq!(response.status(), status, "{problem:?}");
+            let lacks = ["retry-after", "allow", "www-authenticate"]
+                .into_iter()
+                .filter(|have| response.headers().contains_key(*have));
+            assert_eq!(
+                lacks.collect::<Vec<_>>(),
+                (!name.is_empty())
+                    .then_some(name)
+                    .into_iter()
+                    .collect::<Vec<_>>()
+            );
+        }
+    }
+}

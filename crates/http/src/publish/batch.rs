@@ -1,0 +1,434 @@
+//! A batch as NDJSON, streamed: events are appended in groups as they come, each group is acknowledged by a line when it is
+//! committed, and while one commits the next gathers. One commit at a time, so that what stands is always a prefix.
+//!
+//! ```text
+//! read lines -> group -> append -> acknowledgement line -> client
+//!      ^                                   |
+//!      +---- paused while the client does not read; cut after publish_stall_max
+//! ```
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tidewire_log::{AppendError, Event};
+use tokio::sync::mpsc;
+
+use super::Publisher;
+use crate::event::RawEvent;
+use crate::front::Front;
+use crate::problem::Problem;
+
+/// A group is committed when it has so many events or bytes, at the latest.
+const GROUP_EVENTS_MAX: usize = 4096;
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// How many acknowledgement lines may wait in the hub for the client; then the batch is paused.
+const ACKS_WAITING_MAX: usize = 16;
+/// How long the answer's head waits for the first line, which may make its status an error.
+const HEAD_WAIT: Duration = Duration::from_secs(1);
+/// A log that is busy is asked again after this.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// What goes to the client.
+enum Line {
+    Ack(Bytes),
+    Failed(StatusCode, Bytes),
+    /// Nothing more: the client did not read what it was told.
+    Cut,
+}
+
+/// Runs a batch in a task of its own; answers with its status and the lines as they come.
+pub(super) async fn run(
+    front: Front,
+    publisher: Publisher,
+    body: Body,
+    all_ids: bool,
+) -> (StatusCode, Body) {
+    let (sender, receiver) = mpsc::channel(ACKS_WAITING_MAX);
+    let batch = Batch {
+        lines: Lines::new(front.limits().line_bytes_max()),
+        front,
+        publisher,
+        all_ids,
+        acks: sender,
+        waiting: Vec::new(),
+        waiting_bytes: 0,
+        read: 0,
+        failed: None,
+    };
+    tokio::spawn(batch.run(body));
+    let mut acks = Acks {
+        first: None,
+        receiver,
+    };
+    // A batch whose first event is bad has stored nothing; say so by the status as well.
+    let first = tokio::time::timeout(HEAD_WAIT, acks.receiver.recv()).await;
+    acks.first = first.ok().flatten();
+    let status = match &acks.first {
+        Some(Line::Failed(status, _)) => *status,
+        _ => StatusCode::OK,
+    };
+    (status, Body::new(acks))
+}
+
+struct Batch {
+    front: Front,
+    publisher: Publisher,
+    all_ids: bool,
+    acks: mpsc::Sender<Line>,
+    lines: Lines,
+    /// Lines that were checked and wait for their commit, with their index.
+    waiting: Vec<(usize, Bytes)>,
+    waiting_bytes: usize,
+    /// How many events were read.
+    read: usize,
+    /// The first event that is bad, and why; told once those before it are committed.
+    failed: Option<(usize, Problem)>,
+}
+
+/// Why a batch ends early.
+enum Stop {
+    /// The client has gone, or does not read.
+    Deaf,
+    Failed(usize, Problem),
+}
+
+impl Batch {
+    async fn run(mut self, mut body: Body) {
+        match self.pump(&mut body).await {
+            Ok(()) => {}
+            Err(Stop::Deaf) => {
+                self.front.counting().batches_cut.one();
+                // There may be no room for this either; then dropping the sender ends the answer.
+                let _ = self.acks.try_send(Line::Cut);
+            }
+            Err(Stop::Failed(index, problem)) => {
+                self.front.counting().publishes_refused.one();
+                let line = json!({ "index": index, "error": problem.detail() });
+                let line = Line::Failed(problem.status(), format!("{line}\n").into());
+                let _ = self.send(line).await;
+                drain(body).await;
+            }
+        }
+    }
+
+    /// Reads and commits until the body ends.
+    async fn pump(&mut self, body: &mut Body) -> Result<(), Stop> {
+        let mut ended = false;
+        let mut committing: Option<Commit> = None;
+        loop {
+            if committing.is_none() && !self.waiting.is_empty() {
+                let group = std::mem::take(&mut self.waiting);
+                self.waiting_bytes = 0;
+                committing = Some(self.commit(group));
+            }
+            if committing.is_none() && ended {
+                let index = self.read;
+                return match self.failed.take() {
+                    Some((index, problem)) => Err(Stop::Failed(index, problem)),
+                    None if self.front.is_draining() => Err(Stop::Failed(
+                        index,
+                        Problem::unavailable("the hub is ending; send the rest in a moment"),
+                    )),
+                    None => Ok(()),
+                };
+            }
+            let may_read = !ended && self.has_room();
+            let front = self.front.clone();
+            tokio::select! {
+                done = async { committing.as_mut().expect("guarded").await }, if committing.is_some() => {
+                    committing = None;
+                    self.acknowledge(done).await?;
+                }
+                frame = body.frame(), if may_read => ended = self.take(frame),
+                () = front.drained(), if !ended => ended = true,
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting.len() < GROUP_EVENTS_MAX && self.waiting_bytes < GROUP_BYTES_MAX
+    }
+
+    /// Takes what came of the body; true if nothing more is wanted.
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, axum::Error>>) -> bool {
+        let ended = match frame {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    self.lines.push(&data);
+                }
+                false
+            }
+            // A body that breaks off has no whole last line; what came before stands.
+            Some(Err(_)) => return true,
+            None => {
+                self.lines.end();
+                true
+            }
+        };
+        loop {
+            match self.lines.next() {
+                Ok(Some(line)) if line.trim_ascii().is_empty() => {}
+                Ok(Some(line)) => {
+                    if let Err(problem) = self.event(&line, self.read) {
+                        self.failed = Some((self.read, problem));
+                        return true;
+                    }
+                    self.waiting_bytes += line.len();
+                    self.waiting.push((self.read, line));
+                    self.read += 1;
+                }
+                Ok(None) => return ended,
+                Err(problem) => {
+                    self.failed = Some((self.read, problem));
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn event(&self, line: &[u8], index: usize) -> Result<Event, Problem> {
+        parse(&self.front, &self.publisher, line, index)
+    }
+
+    /// Begins to append a group. A log that is busy is asked again: the batch is paused meanwhile.
+    fn commit(&self, group: Vec<(usize, Bytes)>) -> Commit {
+        let front = self.front.clone();
+        let publisher = self.publisher.clone();
+        Box::pin(async move {
+            let busy_until = tokio::time::Instant::now() + front.limits().commit_time_max;
+            let mut failed = None;
+            let mut count = group.len();
+            loop {
+                let events = group[..count]
+                    .iter()
+                    .map(|(index, line)| parse(&front, &publisher, line, *index));
+                // They were checked when they came; the clock is all that has changed.
+                let events: Vec<Event> = events.filter_map(Result::ok).collect();
+                let result = match events.is_empty() {
+                    true => Ok(Vec::new()),
+                    false => super::append(&front, events).await,
+                };
+                match result {
+                    Ok(ids) => {
+                        return Committed {
+                            first: group[0].0,
+                            ids,
+                            failed,
+                        };
+                    }
+                    Err(AppendError::Busy) if tokio::time::Instant::now() < busy_until => {
+                        tokio::time::sleep(BUSY_PAUSE).await;
+                    }
+                    Err(error) => {
+                        // The group was refused as a whole; what came before the event that is to blame stands on its own.
+                        let at = match error {
+                            AppendError::KeyReused { index }
+                            | AppendError::TooLarge { index, .. } => index.min(count - 1),
+                            _ => 0,
+                        };
+                        failed = Some((group[at].0, Problem::append(&error)));
+                        count = at;
+                    }
+                }
+            }
+        })
+    }
+
+    async fn acknowledge(&mut self, done: Committed) -> Result<(), Stop> {
+        if let (Some(first_id), Some(last_id)) = (done.ids.first(), done.ids.last()) {
+            let mut line = json!({
+                "from": done.first,
+                "to": done.first + done.ids.len() - 1,
+                "first_id": first_id,
+                "last_id": last_id,
+            });
+            if self.all_ids {
+                line["ids"] = done.ids.iter().map(|id| Value::from(&**id)).collect();
+            }
+            self.send(Line::Ack(format!("{line}\n").into())).await?;
+        }
+        match done.failed {
+            Some((index, problem)) => Err(Stop::Failed(index, problem)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for room: this is the pause of a client that does not read.
+    async fn send(&self, line: Line) -> Result<(), Stop> {
+        let sent = self
+            .acks
+            .send_timeout(line, self.front.limits().publish_stall_max);
+        sent.await.map_err(|_| Stop::Deaf)
+    }
+}
+
+type Commit = Pin<Box<dyn Future<Output = Committed> + Send>>;
+
+/// What a group's append came to.
+struct Committed {
+    first: usize,
+    ids: Vec<String>,
+    failed: Option<(usize, Problem)>,
+}
+
+fn parse(
+    front: &Front,
+    publisher: &Publisher,
+    line: &[u8],
+    index: usize,
+) -> Result<Event, Problem> {
+    let raw: RawEvent = serde_json::from_slice(line).map_err(|error| {
+        Problem::bad_event(format!(
+            "the line is no JSON object such as {{\"topic\":\"news\",\"data\":\"hello\"}}: {error}"
+        ))
+    })?;
+    publisher.event(front, raw, index)
+}
+
+/// Reads a little of what is still coming, so that a client which writes before it reads sees the answer and not a reset.
+async fn drain(mut body: Body) {
+    let rest = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > 8 << 20 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), rest).await;
+}
+
+/// Cuts bytes into lines.
+struct Lines {
+    buffer: BytesMut,
+    /// Up to here there is no line end.
+    searched: usize,
+    ended: bool,
+    bytes_max: usize,
+}
+
+impl Lines {
+    fn new(bytes_max: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            searched: 0,
+            ended: false,
+            bytes_max,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// What is left is a line too.
+    fn end(&mut self) {
+        self.ended = true;
+    }
+
+    fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        let found = self.buffer[self.searched..]
+            .iter()
+            .position(|byte| *byte == b'\n');
+        let length = found.map_or(self.buffer.len(), |at| self.searched + at);
+        if length > self.bytes_max {
+            return Err(Problem::too_large(format!(
+                "the line is longer than {} bytes (event_bytes_max and its escapes)",
+                self.bytes_max
+            )));
+        }
+        if found.is_some() {
+            self.searched = 0;
+            let line = self.buffer.split_to(length + 1).freeze();
+            return Ok(Some(line.slice(..length)));
+        }
+        self.searched = length;
+        if self.ended && length > 0 {
+            self.searched = 0;
+            return Ok(Some(self.buffer.split().freeze()));
+        }
+        Ok(None)
+    }
+}
+
+/// The answer's body.
+struct Acks {
+    first: Option<Line>,
+    receiver: mpsc::Receiver<Line>,
+}
+
+impl http_body::Body for Acks {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let line = match self.first.take() {
+            Some(line) => Poll::Ready(Some(line)),
+            None => self.receiver.poll_recv(cx),
+        };
+        line.map(|line| {
+            line.map(|line| match line {
+                Line::Ack(bytes) | Line::Failed(_, bytes) => Ok(Frame::data(bytes)),
+                Line::Cut => Err(io::Error::other("the acknowledgements were not read")),
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(pieces: &[&str], bytes_max: usize) -> Vec<String> {
+        let mut lines = Lines::new(bytes_max);
+        let mut out = Vec::new();
+        let mut drain = |lines: &mut Lines| loop {
+            match lines.next() {
+                Ok(Some(line)) => out.push(String::from_utf8(line.to_vec()).unwrap()),
+                Ok(None) => return true,
+                Err(_) => {
+                    out.push("too long".into());
+                    return false;
+                }
+            }
+        };
+        for piece in pieces {
+            lines.push(piece.as_bytes());
+            if !drain(&mut lines) {
+                return out;
+            }
+        }
+        lines.end();
+        drain(&mut lines);
+        out
+    }
+
+    #[test]
+    fn lines_are_cut_wherever_bytes_are() {
+        let table: [(&[&str], &[&str]); 7] = [
+            (&[], &[]),
+            (&["a\nb\n"], &["a", "b"]),
+            (&["a\nb"], &["a", "b"]),
+            (&["a", "b", "\n", "c", "\n"], &["ab", "c"]),
+            (&["a\r\n\nb"], &["a\r", "", "b"]),
+            (&["1234\n"], &["1234"]),
+            (&["ok\n12345\n"], &["ok", "too long"]),
+        ];
+        for (pieces, want) in table {
+            assert_eq!(lines(pieces, 4), want, "{pieces:?}");
+        }
+        assert_eq!(lines(&["1234", "5"], 4), ["too long"]);
+    }
+}

@@ -1,0 +1,299 @@
+//! Publishing: a request's body becomes events, and they an append. One event or several; the batch as it comes is `batch`.
+
+mod batch;
+mod body;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
+use tidewire_auth::Role;
+use tidewire_codec::EventId;
+use tidewire_core::Grant;
+use tidewire_log::{AppendError, Event};
+
+use crate::ask::topic_of_path;
+use crate::event::{Producer, RawEvent, check_granted};
+use crate::front::Front;
+use crate::problem::Problem;
+use crate::query::Pairs;
+use crate::token;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// `POST /.well-known/mercure`.
+pub(crate) async fn mercure(State(front): State<Front>, request: Request) -> Response {
+    let (request, body) = request.into_parts();
+    let answer = match media_type(&request).as_deref() {
+        Some("application/x-www-form-urlencoded") => form(&front, &request, body).await,
+        Some("application/json") => array(&front, &request, body).await,
+        Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => {
+            ndjson(&front, &request, body).await
+        }
+        other => Err(wrong_type(&front, &request, other)),
+    };
+    or_refused(&front, answer)
+}
+
+/// `POST /topics/{topic}`.
+pub(crate) async fn topic(State(front): State<Front>, request: Request) -> Response {
+    let (request, body) = request.into_parts();
+    let answer = raw(&front, &request, body).await;
+    or_refused(&front, answer)
+}
+
+fn or_refused(front: &Front, answer: Result<Response, Problem>) -> Response {
+    answer.unwrap_or_else(|problem| {
+        front.counting().publishes_refused.one();
+        tracing::debug!(why = problem.detail(), "publish refused");
+        problem.into_response()
+    })
+}
+
+/// RFC 9110, section 8.3.1: without parameters, in any case.
+fn media_type(request: &Parts) -> Option<String> {
+    let value = request.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let bare = value.split(';').next()?.trim();
+    Some(bare.to_ascii_lowercase())
+}
+
+fn wrong_type(front: &Front, request: &Parts, have: Option<&str>) -> Problem {
+    if let Err(problem) = publisher(front, request) {
+        return problem;
+    }
+    let have = have.map_or("none".to_owned(), |have| format!("{have:?}"));
+    Problem::content_type(format!(
+        "the content type is {have}; publish as application/x-www-form-urlencoded, application/x-ndjson or application/json, \
+         or send the data alone to /topics/{{topic}}"
+    ))
+}
+
+/// Who publishes, and what it may.
+#[derive(Clone)]
+struct Publisher {
+    grant: Grant,
+    producer: Option<Producer>,
+}
+
+/// mercure.md, 0.20: whether somebody may publish is decided before the body is read.
+fn publisher(front: &Front, request: &Parts) -> Result<Publisher, Problem> {
+    front
+        .access()
+        .admit_publish(request)
+        .inspect_err(|_| front.counting().not_admitted.one())?;
+    let grant = token::grant(front, request, Role::Publisher)?;
+    if front.is_draining() {
+        return Err(Problem::unavailable(
+            "the hub is ending; nothing was stored. Try again in a moment",
+        ));
+    }
+    let producer = match request.headers.get(IDEMPOTENCY_KEY) {
+        Some(key) => Some(Producer::of(key.as_bytes(), &grant)?),
+        None => None,
+    };
+    Ok(Publisher { grant, producer })
+}
+
+impl Publisher {
+    /// Checks the event at an index of a publish, every part of it.
+    fn event(&self, front: &Front, raw: RawEvent, index: usize) -> Result<Event, Problem> {
+        let mut event = raw.check(front.limits(), front.now_ms())?;
+        check_granted(&event, &self.grant.publish)?;
+        event.producer = self
+            .producer
+            .as_ref()
+            .map(|producer| producer.key(index, &event));
+        Ok(event)
+    }
+}
+
+async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    let publisher = publisher(front, request)?;
+    let bytes = body::collect(
+        front,
+        body,
+        front.limits().form_bytes_max(),
+        "form_bytes_max",
+    )
+    .await?;
+    // mercure.md, 0.6: fields come from the body alone.
+    let fields = Pairs::parse(&bytes)?;
+    let raw = RawEvent {
+        topic: None,
+        topics: Some(fields.all("topic").map(str::to_owned).collect()),
+        data: fields.first("data").map(str::to_owned),
+        event_type: fields.first("type").map(str::to_owned),
+        id: fields.first("id").map(str::to_owned),
+        // mercure.md, 0.7: that it is there is what counts.
+        private: Some(fields.first("private").is_some()),
+        retry: retry(fields.first("retry"))?,
+    };
+    publish_one(front, &publisher, raw).await
+}
+
+async fn raw(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    let publisher = publisher(front, request)?;
+    let topic = topic_of_path(request.uri.path())?;
+    let query = Pairs::of(&request.uri)?;
+    let limit = front.limits().event_bytes_max;
+    let bytes = body::collect(front, body, limit, "event_bytes_max").await?;
+    let data = String::from_utf8(bytes).map_err(|_| {
+        Problem::bad_event(
+            "the body is not valid UTF-8; encode binary data, as base64 for instance",
+        )
+    })?;
+    let raw = RawEvent {
+        topic: Some(topic),
+        topics: None,
+        data: Some(data),
+        event_type: query.once("type")?.map(str::to_owned),
+        id: query.once("id")?.map(str::to_owned),
+        private: Some(private(query.once("private")?)?),
+        retry: retry(query.once("retry")?)?,
+    };
+    publish_one(front, &publisher, raw).await
+}
+
+/// WHATWG HTML 9.2.6: digits only. Empty is as if it were not there (mercure.md, 2.22).
+fn retry(value: Option<&str>) -> Result<Option<u64>, Problem> {
+    match value {
+        None | Some("") => Ok(None),
+        Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            text.parse().map(Some).map_err(|_| {
+                Problem::bad_event(format!(
+                    "`retry={text}` is too large: it is in milliseconds"
+                ))
+            })
+        }
+        Some(text) => Err(Problem::bad_event(format!(
+            "`retry={text}` is no number of milliseconds: use digits only"
+        ))),
+    }
+}
+
+/// In a URL somebody may well write `private=false`; publishing that as private, or worse the other way, would surprise.
+fn private(value: Option<&str>) -> Result<bool, Problem> {
+    match value {
+        None | Some("0" | "false" | "off" | "no") => Ok(false),
+        Some("" | "1" | "true" | "on" | "yes") => Ok(true),
+        Some(other) => Err(Problem::bad_event(format!(
+            "`private={other}` means nothing: use true or false"
+        ))),
+    }
+}
+
+async fn publish_one(
+    front: &Front,
+    publisher: &Publisher,
+    raw: RawEvent,
+) -> Result<Response, Problem> {
+    let event = publisher.event(front, raw, 0)?;
+    let ids = append(front, vec![event])
+        .await
+        .map_err(|error| Problem::append(&error))?;
+    // mercure.md, 0.8: the id exactly, without a line end.
+    Ok(answer(
+        "text/plain; charset=utf-8",
+        Body::from(ids.concat()),
+    ))
+}
+
+/// All or nothing, answered by the ids.
+async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    let publisher = publisher(front, request)?;
+    let limit = front.limits().array_bytes_max;
+    let bytes = body::collect(front, body, limit, "array_bytes_max").await?;
+    let raws: Vec<RawEvent> = serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::bad_event(format!(
+            "the body is no JSON array of events such as [{{\"topic\":\"news\",\"data\":\"hello\"}}]: {error}"
+        ))
+    })?;
+    let events: Vec<Event> = raws
+        .into_iter()
+        .enumerate()
+        .map(|(index, raw)| {
+            publisher
+                .event(front, raw, index)
+                .map_err(|problem| problem.of_event(index))
+        })
+        .collect::<Result<_, _>>()?;
+    let ids = match events.is_empty() {
+        true => Vec::new(),
+        false => append(front, events)
+            .await
+            .map_err(|error| Problem::append(&error))?,
+    };
+    let body = serde_json::to_string(&ids).unwrap_or_default();
+    Ok(answer("application/json", Body::from(body + "\n")))
+}
+
+async fn ndjson(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    let publisher = publisher(front, request)?;
+    let all_ids = match Pairs::of(&request.uri)?.once("ids")? {
+        None => false,
+        Some("all") => true,
+        Some(other) => {
+            return Err(Problem::bad_parameter(format!(
+                "`ids={other}` means nothing: use ids=all"
+            )));
+        }
+    };
+    let (status, body) = batch::run(front.clone(), publisher, body, all_ids).await;
+    let mut response = answer("application/x-ndjson", body);
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+fn answer(content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Appends, and gives the ids that subscribers see.
+async fn append(front: &Front, events: Vec<Event>) -> Result<Vec<String>, AppendError> {
+    let own: Vec<Option<EventId>> = events.iter().map(|event| event.id.clone()).collect();
+    let appended = front.append(events).await?;
+    let ids = own
+        .into_iter()
+        .zip(appended)
+        .map(|(own, appended)| match own {
+            Some(id) => id.as_str().to_owned(),
+            None => appended.cursor.to_string(),
+        });
+    Ok(ids.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_marks() {
+        let table = [
+            (None, Some(None)),
+            (Some(""), Some(None)),
+            (Some("300"), Some(Some(300))),
+            (Some("+300"), None),
+            (Some("3s"), None),
+            (Some("99999999999999999999"), None),
+        ];
+        for (text, want) in table {
+            assert_eq!(retry(text).ok(), want, "{text:?}");
+        }
+        let table = [
+            (None, Some(false)),
+            (Some("false"), Some(false)),
+            (Some(""), Some(true)),
+            (Some("on"), Some(true)),
+            (Some("maybe"), None),
+        ];
+        for (text, want) in table {
+            assert_eq!(private(text).ok(), want, "{text:?}");
+        }
+    }
+}

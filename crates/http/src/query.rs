@@ -1,0 +1,123 @@
+//! Name and value pairs as forms and query strings write them (WHATWG URL, application/x-www-form-urlencoded).
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+use crate::problem::Problem;
+
+/// Pairs in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
+    /// Reads them. Names and values must be UTF-8 once decoded (mercure.md, 2.4): replacement would match other topics.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        bytes
+            .split(|byte| *byte == b'&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let at = pair.iter().position(|byte| *byte == b'=');
+                let (name, value) = match at {
+                    Some(at) => (&pair[..at], &pair[at + 1..]),
+                    None => (pair, &[][..]),
+                };
+                let name = decode(name)?;
+                let value = decode(value).map_err(|problem| match problem {
+                    NotUtf8 => Problem::bad_parameter(format!(
+                        "the value of `{name}` is not valid UTF-8 once percent-decoded"
+                    )),
+                })?;
+                Ok((name, value))
+            })
+            .collect::<Result<_, Problem>>()
+            .map(Self)
+    }
+
+    /// Of a request's query.
+    pub(crate) fn of(uri: &http::Uri) -> Result<Self, Problem> {
+        Self::parse(uri.query().unwrap_or_default().as_bytes())
+    }
+
+    /// The first value of a name.
+    pub(crate) fn first<'a>(&'a self, name: &str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    /// Every value of a name.
+    pub(crate) fn all<'a, 'n>(
+        &'a self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.iter()
+            .filter(move |(have, _)| *have == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The value of a name that may stand once.
+    pub(crate) fn once<'a>(&'a self, name: &str) -> Result<Option<&'a str>, Problem> {
+        let mut values = self.all(name);
+        let value = values.next();
+        match values.next() {
+            Some(_) => Err(Problem::bad_parameter(format!(
+                "`{name}` was given more than once"
+            ))),
+            None => Ok(value),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+struct NotUtf8;
+
+impl From<NotUtf8> for Problem {
+    fn from(_: NotUtf8) -> Self {
+        Self::bad_parameter("a parameter's name is not valid UTF-8 once percent-decoded")
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<String, NotUtf8> {
+    let spaced: Cow<'_, [u8]> = if bytes.contains(&b'+') {
+        let space = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
+        bytes.iter().map(space).collect::<Vec<_>>().into()
+    } else {
+        bytes.into()
+    };
+    percent_decode(&spaced)
+        .decode_utf8()
+        .map(Cow::into_owned)
+        .map_err(|_| NotUtf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_decoded_as_forms_are() {
+        #[rustfmt::skip]
+        let table: [(&str, &[(&str, &str)]); 7] = [
+            ("", &[]),
+            ("a=b", &[("a", "b")]),
+            ("a=b&a=c&&d", &[("a", "b"), ("a", "c"), ("d", "")]),
+            ("a=x+y%20z%2B", &[("a", "x y z+")]),
+            ("data=a=b", &[("data", "a=b")]),
+            ("t=%E6%97%A5", &[("t", "日")]),
+            ("t=100%&u=%zz", &[("t", "100%"), ("u", "%zz")]),
+        ];
+        for (text, want) in table {
+            let pairs = Pairs::parse(text.as_bytes()).unwrap();
+            assert_eq!(pairs.iter().collect::<Vec<_>>(), want, "{text}");
+        }
+        for text in ["a=%ff", "%ff=a"] {
+            assert!(Pairs::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        let pairs = Pairs::parse(b"a=1&b=2&a=3").unwrap();
+        assert_eq!((pairs.first("a"), pairs.first("c")), (Some("1"), None));
+        assert_eq!(pairs.once("b"), Ok(Some("2")));
+        assert!(pairs.once("a").is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! Which path does what, and what holds for every answer.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+use crate::front::Front;
+use crate::problem::Problem;
+use crate::{publish, site, stream};
+
+const HUB_METHODS: &str = "GET, HEAD, POST, OPTIONS";
+const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// Everything that a hub answers, as a service to serve or to nest.
+#[must_use]
+pub fn router(front: Front) -> Router {
+    Router::new()
+        .route(
+            "/.well-known/mercure",
+            all_else(get(stream::mercure).post(publish::mercure)),
+        )
+        .route(
+            "/topics/{*topic}",
+            all_else(get(stream::topic).post(publish::topic)),
+        )
+        .route("/healthz", all_else(get(site::healthz)))
+        .route("/readyz", all_else(get(site::readyz)))
+        .route("/openapi.json", all_else(get(site::openapi)))
+        .fallback(page_or_nothing)
+        .layer(from_fn_with_state(front.clone(), at_the_door))
+        .with_state(front)
+}
+
+fn all_else(route: MethodRouter<Front>) -> MethodRouter<Front> {
+    route.fallback(async |request: Request| {
+        let allow = methods(request.uri().path()).unwrap_or(PAGE_METHODS);
+        Problem::method(request.method(), allow)
+    })
+}
+
+async fn page_or_nothing(request: Request) -> Response {
+    let (request, _) = request.into_parts();
+    let response = site::asset_or_not_found(&request);
+    if response.status() == StatusCode::OK && !matches!(request.method, Method::GET | Method::HEAD)
+    {
+        return Problem::method(&request.method, PAGE_METHODS).into_response();
+    }
+    response
+}
+
+/// The methods of a path; `None` if nothing is there.
+fn methods(path: &str) -> Option<&'static str> {
+    match path {
+        "/.well-known/mercure" => Some(HUB_METHODS),
+        "/healthz" | "/readyz" | "/openapi.json" => Some(PAGE_METHODS),
+        path if path.len() > "/topics/".len() && path.starts_with("/topics/") => Some(HUB_METHODS),
+        path => site::asset(path).map(|_| PAGE_METHODS),
+    }
+}
+
+/// The first to see a request and the last to see its answer.
+async fn at_the_door(State(front): State<Front>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let seen = seen(&parts);
+    let mut response = match front.access().admit(&parts) {
+        Err(problem) => {
+            front.counting().not_admitted.one();
+            tracing::info!(why = problem.detail(), "refused");
+            problem.into_response()
+        }
+        Ok(()) if parts.method == Method::OPTIONS => preflight(&front, &parts),
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+    };
+    decorate(&front, &seen, response.headers_mut());
+    response
+}
+
+/// What of a request decides on the headers of its answer.
+fn seen(parts: &Parts) -> Parts {
+    let mut request = Request::new(());
+    *request.uri_mut() = parts.uri.clone();
+    *request.version_mut() = parts.version;
+    for name in [header::HOST, header::ORIGIN] {
+        if let Some(value) = parts.headers.get(&name) {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    request.into_parts().0
+}
+
+fn preflight(front: &Front, request: &Parts) -> Response {
+    let Some(allow) = methods(request.uri.path()) else {
+        return Problem::not_found(request.uri.path()).into_response();
+    };
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    if request
+        .headers
+        .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    {
+        front.access().preflight(request, allow, headers);
+    }
+    response
+}
+
+/// The headers of every answer: whose pages may read it, and what no page may do with it (mercure.md, 0.17).
+pub(crate) fn decorate(front: &Front, request: &Parts, headers: &mut HeaderMap) {
+    front.access().cors(request, headers);
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("content-security-policy"),
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    for (name, value) in fixed {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+}

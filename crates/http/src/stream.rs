@@ -1,0 +1,309 @@
+//! Subscribing: from a request to a running stream. Everything is decided here; what runs afterwards is the engine's.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
+use http_body::Frame;
+use tidewire_auth::Role;
+use tidewire_core::{Filter, Form, Grant};
+use tidewire_engine::driver::pull::PullStream;
+use tidewire_engine::driver::{StreamEnd, now_ms};
+use tidewire_engine::{EndReason, Subscription};
+use tidewire_log::Located;
+use tidewire_log::control::{Control, ControlFrame};
+
+use crate::accept::Answer;
+use crate::ask::{Ask, Path};
+use crate::front::{Front, Registration, random, random_u64};
+use crate::problem::Problem;
+use crate::refusal;
+use crate::slots::Slot;
+use crate::{page, token};
+
+const CACHE_CONTROL: &str = "private, no-cache, no-store, no-transform, must-revalidate, max-age=0";
+
+pub(crate) async fn mercure(State(front): State<Front>, request: Request) -> Response {
+    subscribe(&front, Path::Mercure, &request.into_parts().0).await
+}
+
+pub(crate) async fn topic(State(front): State<Front>, request: Request) -> Response {
+    subscribe(&front, Path::Topic, &request.into_parts().0).await
+}
+
+async fn subscribe(front: &Front, path: Path, request: &Parts) -> Response {
+    match try_subscribe(front, path, request).await {
+        Ok(response) => response,
+        Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            refusal::for_now(front, request, problem)
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Response, Problem> {
+    let grant = token::grant(front, request, Role::Subscriber)?;
+    let ask = Ask::parse(path, request, front.limits(), front.now_ms())?;
+    if front.is_draining() {
+        return Err(Problem::unavailable(
+            "the hub is ending; subscribe again in a moment",
+        ));
+    }
+    let located = front
+        .locate(ask.from.start.clone(), ask.routing.clone())
+        .await?;
+    let filter = Filter {
+        routing: ask.routing.clone(),
+        private: grant.private.clone(),
+    };
+    let mut headers = stream_headers(front, &ask, &located);
+    if ask.answer == Answer::Page {
+        headers.remove("x-accel-buffering");
+        if request.method == Method::HEAD {
+            return Ok(answer(headers, Body::empty()));
+        }
+        let body = page::read(front, &ask, filter, located).await?;
+        return Ok(answer(headers, Body::from(body)));
+    }
+    if request.method == Method::HEAD {
+        return Ok(answer(headers, Body::empty()));
+    }
+    let slot = front.slots().take().ok_or_else(|| {
+        Problem::unavailable(
+            "as many subscribers are connected as this hub serves (its file limit or --subscribers-max); try again later",
+        )
+    })?;
+    let subscription = subscription(front, &ask, filter, located, &grant);
+    front.counting().streams.one();
+    if located.gap.is_some() {
+        front.counting().gaps.one();
+    }
+    Ok(open(front, request, &ask, headers, subscription, slot).await)
+}
+
+fn answer(headers: HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The head of every answer to a subscribe.
+fn stream_headers(front: &Front, ask: &Ask, located: &Located) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(ask.answer.media_type()),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static(CACHE_CONTROL),
+    );
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    headers.append(header::VARY, HeaderValue::from_static("Accept"));
+    if let Some(gap) = located.gap {
+        headers.insert(
+            HeaderName::from_static("tidewire-gap"),
+            HeaderValue::from_static(gap.reason.as_str()),
+        );
+    }
+    if let Some(id) = answered_id(front, ask, located) {
+        headers.insert(HeaderName::from_static("last-event-id"), id.clone());
+        headers.insert(HeaderName::from_static("mercure-last-event-id"), id);
+    }
+    headers
+}
+
+/// mercure.md, 1.11 and 2.50: whoever sent an id is told the id before the first event sent, or `earliest`.
+fn answered_id(front: &Front, ask: &Ask, located: &Located) -> Option<HeaderValue> {
+    let asked = ask.from.last_event_id.as_deref()?;
+    if located.gap.is_some() || asked == "earliest" {
+        return Some(HeaderValue::from_static("earliest"));
+    }
+    let id = match asked {
+        "" => front.log().cursor_at(located.from).to_string(),
+        id => id.to_owned(),
+    };
+    HeaderValue::from_bytes(id.as_bytes()).ok()
+}
+
+fn subscription(
+    front: &Front,
+    ask: &Ask,
+    filter: Filter,
+    located: Located,
+    grant: &Grant,
+) -> Subscription {
+    Subscription {
+        feed: front.feed().clone(),
+        filter,
+        from: located.from,
+        gap: located.gap.map(|gap| (ask.from.asked.clone(), gap)),
+        form: ask.form,
+        checkpoint: ask.checkpoint,
+        stream: stream_id(),
+        ends_ms: grant
+            .expires_ms
+            .map(|ends_ms| in_shard_time(front, ends_ms)),
+    }
+}
+
+/// Nobody guesses it: who knows it may change the stream.
+pub(crate) fn stream_id() -> String {
+    random::<16>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A time of day on the shards' clock.
+fn in_shard_time(front: &Front, time_ms: u64) -> u64 {
+    now_ms().saturating_add(time_ms.saturating_sub(front.now_ms()))
+}
+
+/// The first frames: a comment at once, so that the browser sees an open stream and proxies let go; padding if it was asked for.
+fn opening(ask: &Ask) -> Vec<ControlFrame> {
+    let mut frames = Vec::new();
+    if ask.padding_bytes > 0 {
+        let padding = " ".repeat(ask.padding_bytes);
+        frames.push(Control::Comment(&padding).encode(ask.form));
+    }
+    if ask.form != Form::Ndjson {
+        frames.push(Control::Heartbeat.encode(ask.form));
+    }
+    frames
+}
+
+/// Hands the stream to a shard if the connection can be taken over; else it becomes the answer's body.
+async fn open(
+    front: &Front,
+    request: &Parts,
+    ask: &Ask,
+    headers: HeaderMap,
+    subscription: Subscription,
+    slot: Slot,
+) -> Response {
+    let log_end = end_logger(request, &subscription);
+    #[cfg(target_os = "linux")]
+    if let Some(takeover) = request.extensions.get::<crate::takeover::Takeover>() {
+        use tidewire_engine::driver::epoll::Framing;
+        let mut headers = headers;
+        crate::router::decorate(front, request, &mut headers);
+        let mut head = crate::takeover::head_bytes(request.version, &headers, front.now_ms());
+        let framing = match request.version {
+            http::Version::HTTP_10 => Framing::Bare,
+            _ => Framing::Chunked,
+        };
+        for frame in opening(ask) {
+            head.extend_from_slice(match framing {
+                Framing::Bare => frame.frame().bare(),
+                Framing::Chunked => frame.frame().chunk(),
+            });
+        }
+        takeover.ask(crate::takeover::Adoption {
+            head,
+            framing,
+            subscription,
+            on_end: Box::new(move |end| {
+                log_end(end);
+                drop(slot);
+            }),
+        });
+        // The connection takes the socket away from hyper; this answer is never asked for again.
+        return std::future::pending().await;
+    }
+    let mut first = Vec::new();
+    for frame in opening(ask) {
+        first.extend_from_slice(frame.frame().bare());
+    }
+    let stream = PullStream::new(&front.settings().streams, random_u64(), subscription);
+    let body = StreamBody::new(front, first, stream, Some(slot), Some(Box::new(log_end)));
+    answer(headers, Body::new(body))
+}
+
+fn end_logger(
+    request: &Parts,
+    subscription: &Subscription,
+) -> impl FnOnce(StreamEnd) + Send + use<> {
+    let stream = subscription.stream.clone();
+    let target = token::redacted(&request.uri);
+    tracing::debug!(stream, target, "stream opened");
+    move |end: StreamEnd| {
+        tracing::debug!(
+            stream,
+            reason = end.reason.as_str(),
+            bytes = end.bytes,
+            events = end.events,
+            life_ms = end.life_ms,
+            "stream ended"
+        );
+    }
+}
+
+/// A running stream as a body: for HTTP/2, for other systems, and for whoever embeds the hub in a server of their own.
+pub struct StreamBody {
+    first: Bytes,
+    stream: PullStream,
+    on_end: Option<Box<dyn FnOnce(StreamEnd) + Send>>,
+    _slot: Option<Slot>,
+    _registration: Registration,
+}
+
+impl StreamBody {
+    pub(crate) fn new(
+        front: &Front,
+        first: Vec<u8>,
+        stream: PullStream,
+        slot: Option<Slot>,
+        on_end: Option<Box<dyn FnOnce(StreamEnd) + Send>>,
+    ) -> Self {
+        Self {
+            first: first.into(),
+            on_end,
+            _slot: slot,
+            _registration: front.register(stream.ender()),
+            stream,
+        }
+    }
+}
+
+impl http_body::Body for StreamBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if !self.first.is_empty() {
+            let first = std::mem::take(&mut self.first);
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        self.stream
+            .poll_next(cx)
+            .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes.into()))))
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        if let Some(on_end) = self.on_end.take() {
+            on_end(self.stream.end_with(EndReason::Closed));
+        }
+    }
+}
+
+impl std::fmt::Debug for StreamBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamBody").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! Handing a plain HTTP/1 socket to a shard: the slot in which a request leaves what its connection has to do, and the bytes
+//! of the response's head, which hyper will not write.
+
+use std::sync::{Arc, Mutex};
+
+use http::{HeaderMap, Version};
+use time::OffsetDateTime;
+
+#[cfg(target_os = "linux")]
+pub(crate) use adoption::{Adoption, Takeover};
+
+#[cfg(target_os = "linux")]
+mod adoption {
+    use tidewire_engine::Subscription;
+    use tidewire_engine::driver::epoll::{Framing, OnEnd};
+
+    use super::{Arc, Mutex};
+
+    /// What goes to a shard with the socket.
+    pub(crate) struct Adoption {
+        pub(crate) head: Vec<u8>,
+        pub(crate) framing: Framing,
+        pub(crate) subscription: Subscription,
+        pub(crate) on_end: OnEnd,
+    }
+
+    /// Where a request's service tells its connection that the socket is to be taken. In the extensions of each request of a
+    /// connection that can do it; the service then never answers, and the connection is polled by the same task.
+    #[derive(Clone, Default)]
+    pub(crate) struct Takeover(Arc<Mutex<Option<Adoption>>>);
+
+    impl Takeover {
+        pub(crate) fn ask(&self, adoption: Adoption) {
+            *self.0.lock().expect("nobody panics with this lock") = Some(adoption);
+        }
+
+        pub(crate) fn asked(&self) -> Option<Adoption> {
+            self.0.lock().expect("nobody panics with this lock").take()
+        }
+    }
+}
+
+/// A response's head for HTTP/1. Over HTTP/1.1 the body is chunked; over HTTP/1.0, which knows no chunks, its end is the
+/// connection's. Either way the connection is not used again.
+pub(crate) fn head_bytes(version: Version, headers: &HeaderMap, now_ms: u64) -> Vec<u8> {
+    let mut head = Vec::with_capacity(512);
+    // RFC 9112, section 2.3: a server answers with the highest version it speaks, except that to a client of 1.0 we promise
+    // nothing that 1.0 lacks.
+    let (line, framing): (&[u8], &[u8]) = if version == Version::HTTP_10 {
+        (b"HTTP/1.0 200 OK\r\n", b"")
+    } else {
+        (b"HTTP/1.1 200 OK\r\n", b"transfer-encoding: chunked\r\n")
+    };
+    head.extend_from_slice(line);
+    for (name, value) in headers {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(framing);
+    head.extend_from_slice(b"connection: close\r\n");
+    head.extend_from_slice(format!("date: {}\r\n\r\n", http_date(now_ms)).as_bytes());
+    head
+}
+
+/// RFC 9110, section 5.6.7: IMF-fixdate.
+fn http_date(now_ms: u64) -> String {
+    let seconds = i64::try_from(now_ms / 1000).unwrap_or_default();
+    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let weekday = at.weekday().to_string();
+    let month = at.month().to_string();
+    format!(
+        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
+        &weekday[..3],
+        at.day(),
+        &month[..3],
+        at.year(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_exact() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "text/event-stream".parse().unwrap());
+        let tail = "connection: close\r\ndate: Sat, 21 Nov 2026 08:33:20 GMT\r\n\r\n";
+        let table = [
+            (
+                Version::HTTP_11,
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n",
+            ),
+            (
+                Version::HTTP_10,
+                "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n",
+            ),
+        ];
+        for (version, start) in table {
+            let head = head_bytes(version, &headers, 1_795_250_000_123);
+            assert_eq!(String::from_utf8(head).unwrap(), format!("{start}{tail}"));
+        }
+        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}
