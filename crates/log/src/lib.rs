@@ -9,6 +9,8 @@
 mod append;
 mod batch;
 mod block;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod control;
 mod encode;
 mod event;

@@ -86,16 +86,15 @@ impl ProducerWindow {
                 plans.push(Plan::Store);
                 continue;
             };
-            let (digest, plan) = match self.find(&producer.key, now_ms.max(event.time_ms)) {
-                Some(known) => (known.producer.digest, Plan::Stored(known.cursor)),
-                None => match here.get(&producer.key) {
-                    Some(&(earlier, digest)) => (digest, Plan::SameAs(earlier)),
-                    None => {
-                        here.insert(producer.key, (index, producer.digest));
-                        (producer.digest, Plan::Store)
-                    }
+            // What this append itself holds goes first: its events may span the end of the window.
+            let (digest, plan) = match here.get(&producer.key) {
+                Some(&(earlier, digest)) => (digest, Plan::SameAs(earlier)),
+                None => match self.find(&producer.key, now_ms.max(event.time_ms)) {
+                    Some(known) => (known.producer.digest, Plan::Stored(known.cursor)),
+                    None => (producer.digest, Plan::Store),
                 },
             };
+            here.entry(producer.key).or_insert((index, producer.digest));
             if digest != producer.digest {
                 return Err(AppendError::KeyReused { index });
             }
@@ -227,6 +226,7 @@ mod tests {
             (0, &[(1, 0)], vec![(1, 1, 0)], Ok(vec![Plan::Store])),
             (9, &[], vec![(1, 1, 0), (2, 2, 0), (1, 1, 0)], Ok(vec![Plan::Store, Plan::Store, Plan::SameAs(0)])),
             (9, &[], vec![(1, 1, 0), (1, 2, 0)], reused(1)),
+            (9, &[(1, 0)], vec![(1, 1, 9), (1, 1, 10)], Ok(vec![stored(1), Plan::SameAs(0)])),
             (9, &[(1, 0), (1, 10)], vec![(1, 1, 15)], Ok(vec![stored(2)])),
         ];
         for (keys_max, before, asked, want) in table {
