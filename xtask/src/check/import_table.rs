@@ -84,6 +84,11 @@ pub(super) const DEV_EXEMPT: &[DevEdge] = &[
         package: "tidewire-hub",
         imports: "tidewire-log-disk",
     },
+    // The engine's tests read what sinks got, as a client would.
+    DevEdge {
+        package: "tidewire-engine",
+        imports: "tidewire-codec",
+    },
     // A log's tests make events as a publisher would, from the codec's types.
     DevEdge {
         package: "tidewire-log-disk",
