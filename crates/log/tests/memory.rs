@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use tidewire_core::{Form, Position, Topic};
+use tidewire_core::{Cursor, Epoch, Form, MatcherSet, Position, Topic};
 use tidewire_log::{
-    Append, AppendError, Appended, Batch, Event, Log, MemoryConfig, MemoryLog, Read, ReadAsk,
-    Watcher,
+    Append, AppendError, Appended, Batch, Event, GapReason, Locate, Located, Log, MemoryConfig,
+    MemoryLog, Read, ReadAsk, Start, Watcher,
 };
 
 fn event(data: &str) -> Event {
@@ -95,4 +95,47 @@ fn a_panicking_watcher_silences_nobody_for_good() {
     assert!(std::panic::catch_unwind(call).is_err());
     append(&log, vec![event("second")]).unwrap();
     assert_eq!(*counts.0.lock().unwrap(), 1);
+}
+
+fn after(log: &MemoryLog, epoch: u64, seen: u64) -> Located {
+    let answer = Arc::new(Mutex::new(None));
+    let done = answer.clone();
+    log.locate(Locate {
+        start: Start::After(Cursor::new(Epoch(epoch), Position(seen))),
+        routing: MatcherSet::any(),
+        done: Box::new(move |located| *done.lock().unwrap() = Some(located)),
+    });
+    let mut answer = answer.lock().unwrap();
+    answer.take().expect("a memory log answers at once")
+}
+
+#[test]
+fn a_new_life_ends_the_cursors_of_the_last_one() {
+    let log = MemoryLog::new(MemoryConfig::default());
+    append(&log, vec![event("a"), event("b")]).unwrap();
+    assert_eq!(log.begin_life(500), Epoch(500));
+    let stored = append(&log, vec![event("c")]).unwrap();
+    assert_eq!(stored[0].cursor, Cursor::new(Epoch(500), Position(3)));
+    assert_eq!(
+        log.cursor_at(Position(3)),
+        Cursor::new(Epoch(500), Position(2))
+    );
+    #[rustfmt::skip]
+    let table = [
+        (1, 1, Ok(2)),
+        (1, 2, Ok(3)),
+        (1, 3, Err(GapReason::Epoch)),
+        (500, 2, Ok(3)),
+        (500, 3, Ok(4)),
+        (500, 1, Err(GapReason::Epoch)),
+        (500, 4, Err(GapReason::Beyond)),
+    ];
+    for (epoch, seen, want) in table {
+        let located = after(&log, epoch, seen);
+        let got = located
+            .gap
+            .map_or(Ok(located.from.0), |gap| Err(gap.reason));
+        assert_eq!(got, want, "{epoch}-{seen}");
+        assert!(located.gap.is_none() || located.from == Position(1));
+    }
 }

@@ -15,8 +15,10 @@ pub(super) struct Index {
     blocks: HashMap<u32, Numbers, FixedState>,
 }
 
-/// Increasing numbers, at least one. Most terms are in one block only.
+/// Increasing numbers, at least one. Most terms are in one block only, and there may be millions: hence the box, which
+/// keeps an entry of the map at 24 bytes.
 #[derive(Debug)]
+#[allow(clippy::box_collection)]
 enum Numbers {
     One(u64),
     Many(Box<VecDeque<u64>>),

@@ -100,6 +100,13 @@ pub(crate) fn every_part_and_form_of_an_event_survives(factory: &dyn Factory) {
         .collect();
     let seen = log.all();
     assert_eq!(seen, expected);
+    for (seen, event) in seen.iter().zip(&events) {
+        let topics: Vec<_> = event.topics.iter().map(|topic| topic.as_str()).collect();
+        assert_eq!(seen.topics, topics);
+        assert_eq!(seen.id.as_deref(), event.id.as_ref().map(|id| id.as_str()));
+        let rest = (seen.private, seen.producer, seen.time_ms);
+        assert_eq!(rest, (event.private, event.producer, event.time_ms));
+    }
     derived_forms(&log, &events, &cursors);
     // Later records may move the earlier ones together; their frames stay what they were.
     for _ in 0..600 {
