@@ -140,7 +140,8 @@ impl Worker {
         };
         if flags.intersects(GONE) {
             self.leave(key);
-        } else if sink.is_full() {
+        } else if sink.is_full() || sink.owes() {
+            // Owed but not full: a head whose stream has nothing to say yet. It must not wait for the first event.
             match sink.flush() {
                 // A stall is no progress at all: a large frame may take a slow reader longer than the stall deadline.
                 Ok(true) => self.shard.handle_writable(now_ms(), key),
