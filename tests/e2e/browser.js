@@ -28,6 +28,7 @@ export async function openBrowser(t, { hosts = {} } = {}) {
 /** A tab; what the page did wrong is in `tab.faults`. */
 export async function openTab(browser, url) {
   const tab = await browser.newPage();
+  tab.setDefaultTimeout(15_000);
   tab.faults = [];
   tab.on("pageerror", (error) => tab.faults.push(String(error)));
   tab.on("dialog", (dialog) => {
@@ -46,7 +47,7 @@ export async function openPlayground(browser, hub, topics) {
   return tab;
 }
 
-export const untilState = (tab, state) => tab.waitForSelector(`#state[data-state="${state}"]`, { timeout: 15_000 });
+export const untilState = (tab, state) => tab.waitForSelector(`#state[data-state="${state}"]`);
 
 /** The rows shown, the oldest first; the hub's own events only with `control`. */
 export async function rows(tab, { control = false } = {}) {

@@ -10,7 +10,7 @@ import { BINARY, Hub, NO_BINARY, Program, pause, temporaryFolder, until } from "
 
 const LINES = 400;
 
-test("a followed file shows each line once, in order, over a reload and restarts of publisher and hub", { skip: NO_BINARY || NO_BROWSER }, async (t) => {
+test("a followed file shows each line once, in order, over a reload and restarts of publisher and hub", { skip: NO_BINARY || NO_BROWSER, timeout: 120_000 }, async (t) => {
   const hub = await Hub.start(t);
   const folder = temporaryFolder(t);
   const file = join(folder, "growing.log");

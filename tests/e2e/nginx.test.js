@@ -58,7 +58,7 @@ function subscribe(agent, url, headers, onText = () => {}) {
 const data = (text) => [...text.matchAll(/^data: (event \d)$/gm)].map((match) => match[1]);
 const lastId = (text) => [...text.matchAll(/^id: (.*)$/gm)].at(-1)[1];
 
-test("one subscribe after another on a kept connection through a bare proxy_pass", { skip }, async (t) => {
+test("one subscribe after another on a kept connection through a bare proxy_pass", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t, ["--stream-life", "2s"]);
   const url = await startNginx(t, hub);
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
@@ -90,7 +90,7 @@ test("one subscribe after another on a kept connection through a bare proxy_pass
   assert.deepEqual(data(third.text), ["event 3"]);
 });
 
-test("publishing through a bare proxy_pass", { skip }, async (t) => {
+test("publishing through a bare proxy_pass", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const url = await startNginx(t, hub);
   const response = await fetch(`${url}/topics/news`, { method: "POST", body: "through nginx" });
@@ -98,7 +98,7 @@ test("publishing through a bare proxy_pass", { skip }, async (t) => {
   assert.match(await response.text(), /^#\d+-\d+$/);
 });
 
-test("without keys a forwarded request is refused, and told the flag that permits it", { skip }, async (t) => {
+test("without keys a forwarded request is refused, and told the flag that permits it", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const url = await startNginx(t, hub);
   for (const [method, body] of [["GET", undefined], ["POST", "x"]]) {

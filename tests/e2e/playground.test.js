@@ -11,7 +11,7 @@ import { Hub, NO_BINARY, pause, until } from "./hub.js";
 const run = promisify(execFile);
 const skip = NO_BINARY || NO_BROWSER;
 
-test("events of every type are shown, with their ids, and so are the hub's own", { skip }, async (t) => {
+test("events of every type are shown, with their ids, and so are the hub's own", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const tab = await openPlayground(await openBrowser(t), hub, ["orders"]);
   const first = await hub.publish("orders", "plain");
@@ -33,7 +33,7 @@ test("events of every type are shown, with their ids, and so are the hub's own",
   assert.deepEqual(tab.faults, []);
 });
 
-test("what is published from the page arrives on the page; a refusal says what to change", { skip }, async (t) => {
+test("what is published from the page arrives on the page; a refusal says what to change", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const tab = await openPlayground(await openBrowser(t), hub, ["clock"]);
   await tab.fill("#data", "from the page");
@@ -49,7 +49,7 @@ test("what is published from the page arrives on the page; a refusal says what t
   assert.match(await tab.textContent("#published"), /tidewire\./);
 });
 
-test("data is only ever text", { skip }, async (t) => {
+test("data is only ever text", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const tab = await openPlayground(await openBrowser(t), hub, ["hostile"]);
   const hostile = [
@@ -69,7 +69,7 @@ test("data is only ever text", { skip }, async (t) => {
   assert.deepEqual(tab.faults, []);
 });
 
-test("a gap is told loudly", { skip }, async (t) => {
+test("a gap is told loudly", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t, ["--retention-count", "10"]);
   const first = await hub.publish("short", "forgotten");
   for (let number = 0; number < 50; number++) await hub.publish("short", `event ${number}`);
@@ -85,7 +85,7 @@ test("a gap is told loudly", { skip }, async (t) => {
   assert.ok(await gap.isVisible(), "a gap is not hidden with the other events of the hub");
 });
 
-test("a thousand events a second for five seconds leave the page usable", { skip }, async (t) => {
+test("a thousand events a second for five seconds leave the page usable", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t, ["--durability", "interval"]);
   const tab = await openPlayground(await openBrowser(t), hub, ["busy"]);
   await tab.evaluate(() => {
@@ -132,7 +132,7 @@ test("a thousand events a second for five seconds leave the page usable", { skip
   assert.ok(clickMs < 2_000, `a click took ${clickMs} ms`);
 });
 
-test("a stream that is stuck connecting names the limit of six connections", { skip }, async (t) => {
+test("a stream that is stuck connecting names the limit of six connections", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const tab = await openTab(await openBrowser(t), hub.url);
   await tab.evaluate(async () => {
@@ -148,7 +148,7 @@ test("a stream that is stuck connecting names the limit of six connections", { s
   assert.ok(await tab.isHidden("#notice"));
 });
 
-test("a page on another loopback port reads with plain EventSource; another site's page does not", { skip }, async (t) => {
+test("a page on another loopback port reads with plain EventSource; another site's page does not", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const { createServer } = await import("node:http");
   const pages = createServer((_, response) => {
@@ -204,7 +204,7 @@ const NASTY = [
   { topic: "empty", data: "" },
 ];
 
-test("the lines to copy work pasted into sh", { skip }, async (t) => {
+test("the lines to copy work pasted into sh", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const tab = await openTab(await openBrowser(t), hub.url);
   for (const { topic, data } of NASTY) {
@@ -234,7 +234,7 @@ test("the lines to copy work pasted into sh", { skip }, async (t) => {
   }
 });
 
-test("several topics, a start in the past, and the line to copy for them", { skip }, async (t) => {
+test("several topics, a start in the past, and the line to copy for them", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   for (const [topic, data] of [["a", "1"], ["it's", "2"], ["c", "3"]]) await hub.publish(topic, data);
   const tab = await openTab(await openBrowser(t), hub.url);
@@ -248,7 +248,7 @@ test("several topics, a start in the past, and the line to copy for them", { ski
   assert.deepEqual(stdout.match(/^data: \d$/gm), ["data: 1", "data: 2"]);
 });
 
-test("the page goes on over a restart of the hub, and says when there is none", { skip }, async (t) => {
+test("the page goes on over a restart of the hub, and says when there is none", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
   const tab = await openPlayground(await openBrowser(t), hub, ["clock"]);
   await hub.publish("clock", "before");

@@ -76,7 +76,7 @@ export function rowOf({ type, data, id }, topic) {
 function gapWords(data) {
   try {
     const { asked, oldest, newest, reason } = JSON.parse(data);
-    return `GAP: events are missing here (${reason}). Asked for after ${asked}; the hub has ${oldest} to ${newest}.`;
+    return `GAP: events are missing here (${reason}). Asked for after ${asked}; the stream goes on after ${oldest}, the newest is ${newest}.`;
   } catch {
     return `GAP: events are missing here. ${data}`;
   }
