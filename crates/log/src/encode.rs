@@ -19,7 +19,8 @@ use crate::{Entry, Event};
 /// # Panics
 /// If `buf` grows beyond 4 GiB; logs bound their groups far below.
 pub fn encode_record(event: &Event, cursor: Cursor, time_ms: u64, buf: &mut Vec<u8>) -> Entry {
-    let mut frame = Vec::new();
+    // Room for what stands beside the data: one growth less, or three, for an event of usual size.
+    let mut frame = Vec::with_capacity(event.data.len() + 96);
     let hub_id;
     let id = match &event.id {
         Some(id) => id,

@@ -33,6 +33,11 @@ impl Index {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
     pub(super) fn hash(&self, term: &[u8]) -> u32 {
         self.state.hash_one(term) as u32
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidewire_codec::EventType;
-use tidewire_core::{Form, Position};
+use tidewire_core::{Cursor, Epoch, Form, Position};
 
 use crate::conformance::fixture::{
     Answer, Ask, Fixture, Recorder, Seen, append, block_of, event, event_at, topic, with_id,
@@ -107,17 +107,29 @@ pub(crate) fn every_part_and_form_of_an_event_survives(factory: &dyn Factory) {
         let rest = (seen.private, seen.producer, seen.time_ms);
         assert_eq!(rest, (event.private, event.producer, event.time_ms));
     }
-    derived_forms(&log, &events, &cursors);
-    // Later records may move the earlier ones together; their frames stay what they were.
-    for _ in 0..600 {
-        log.publish("later", "x");
-    }
+    derived_forms(&log, log.bounds().head, &events, &cursors);
+    forms_survive_a_merge(&log);
     assert_eq!(log.all()[..4], expected);
-    derived_forms(&log, &events, &cursors);
+    derived_forms(&log, log.bounds().head, &events, &cursors);
 }
 
-fn derived_forms(log: &Fixture, events: &[Event], cursors: &[tidewire_core::Cursor]) {
-    let mut from = log.bounds().head;
+/// Later records may move earlier ones together, some of which were read in a form already; frames stay what they were.
+fn forms_survive_a_merge(log: &Fixture) {
+    let from = log.bounds().tail;
+    let mut events = Vec::new();
+    let mut cursors = Vec::new();
+    for n in 0..600 {
+        let event = event("later", &n.to_string());
+        cursors.extend(log.store(vec![event.clone()]));
+        events.push(event);
+        if n % 50 == 1 {
+            derived_forms(log, from, &events, &cursors);
+        }
+    }
+    derived_forms(log, from, &events, &cursors);
+}
+
+fn derived_forms(log: &Fixture, mut from: Position, events: &[Event], cursors: &[Cursor]) {
     let mut at = 0;
     while at < events.len() {
         let ask = ReadAsk {
@@ -150,7 +162,7 @@ pub(crate) fn too_large_a_record_stores_nothing(factory: &dyn Factory) {
     // With an id of its own an event's record has the same size wherever it stands.
     let sized = |bytes: usize| with_id(event("a", &"x".repeat(bytes)), "urn:x");
     let record_bytes = |bytes| {
-        let cursor = tidewire_core::Cursor::new(tidewire_core::Epoch(1), Position(1));
+        let cursor = Cursor::new(Epoch(1), Position(1));
         block_of(&sized(bytes), cursor, 0)
             .record(0)
             .as_bytes()
