@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completions, config, decode, encode, token};
+use crate::commands::{completions, config, decode, encode, publish, serve, subscribe, token};
 use crate::failure::{Failure, Outcome};
 use crate::settings;
 
@@ -24,6 +24,9 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<serve::Serve>),
+    Pub(Box<publish::Publish>),
+    Sub(Box<subscribe::Subscribe>),
     Decode(decode::Decode),
     Encode(encode::Encode),
     Token(token::Token),
@@ -36,6 +39,9 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Outcome {
     let arguments: Vec<OsString> = arguments.collect();
     let (cli, sources) = parse(arguments)?;
     match cli.command {
+        Command::Serve(serve) => serve.run(&sources),
+        Command::Pub(publish) => publish.run(),
+        Command::Sub(subscribe) => subscribe.run(),
         Command::Decode(decode) => decode.run(),
         Command::Encode(encode) => encode.run(),
         Command::Token(token) => token.run(),

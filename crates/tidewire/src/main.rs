@@ -4,9 +4,12 @@ mod cli;
 mod clock;
 mod commands;
 mod failure;
+mod files;
 mod output;
 mod quote;
+mod remote;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 

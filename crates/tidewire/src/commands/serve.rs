@@ -1,0 +1,154 @@
+//! `tidewire serve`: the hub, wired from its settings. What is answered is `tidewire-hub`'s.
+
+mod access;
+mod descriptors;
+mod listen;
+mod ready;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tidewire_hub::{Hub, Limits, Log, Origins, ShardConfig};
+use tokio::net::TcpListener;
+
+use crate::failure::{Failure, Outcome};
+use crate::settings::{self, Settings, Sources};
+use crate::{clock, output, signals};
+
+/// How often the log is told the time, by which it drops what has ended.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// Run the hub
+///
+/// Prints one line for each listener to standard output when it is ready, such as `listening http://127.0.0.1:8080`.
+/// SIGTERM and SIGINT end it in order, a second one at once.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tidewire serve\n  tidewire serve --memory --listen 127.0.0.1:0\n  tidewire serve --listen 0.0.0.0:8080 --publisher-key-file tidewire.key --subscriber-key-file tidewire.key\n  tidewire serve --config tidewire.toml"
+)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Serve {
+    pub(crate) fn run(self, sources: &Sources) -> Outcome {
+        start_logging();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
+        let outcome = runtime.block_on(serve(&self.settings, sources));
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        outcome
+    }
+}
+
+/// Diagnostics go to standard error; `TIDEWIRE_LOG` says how many (`info`, `tidewire_http=debug`).
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDEWIRE_LOG");
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .with_ansi(output::is_watched())
+        .try_init();
+}
+
+async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
+    let access = access::decide(settings, settings::load_keys(settings, sources)?)?;
+    let descriptors = descriptors::raise();
+    // Listening comes first: a hub that cannot be reached has no business with the log.
+    let listeners = listen::bind(&settings.listen).await?;
+    let stop = stopped()?;
+    let store = store::open(settings, sources)?;
+    let hub = build(
+        settings,
+        access.access.clone(),
+        descriptors.subscribers_max,
+        store.log(),
+    )?;
+    ready::say(settings, &access, &descriptors, &store);
+    ready::announce(&listeners)?;
+    let maintaining = tokio::spawn(maintain(store.log()));
+    hub.serve(listeners, stop).await;
+    maintaining.abort();
+    drop(hub);
+    store.close()
+}
+
+fn build(
+    settings: &Settings,
+    access: tidewire_hub::Access,
+    subscribers_max: usize,
+    log: Arc<dyn Log>,
+) -> Outcome<Hub> {
+    let limits = limits(settings, subscribers_max)?;
+    let streams = ShardConfig {
+        heartbeat_ms: settings.heartbeat.ms,
+        stream_life_ms: settings.stream_life.ms,
+        stall_deadline_ms: settings.stall_deadline.ms,
+        ..ShardConfig::default()
+    };
+    Hub::builder(log)
+        .access(access)
+        .limits(limits)
+        .streams(streams)
+        .refuse_softly(settings.refuse_softly.0)
+        .drain(settings.drain.duration())
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))
+}
+
+fn limits(settings: &Settings, subscribers_max: usize) -> Outcome<Limits> {
+    let mut limits = Limits::default();
+    limits.event_bytes_max = usize::try_from(settings.event_bytes_max.0).map_err(Failure::usage)?;
+    // An array is one request held in memory: never less than an event, which it must have room for.
+    limits.array_bytes_max = limits
+        .array_bytes_max
+        .max(limits.event_bytes_max.saturating_mul(2));
+    limits.topics_per_event_max = settings.topics_per_event_max;
+    limits.filters_per_stream_max = settings.filters_per_stream_max;
+    limits.subscribers_max = subscribers_max;
+    Ok(limits)
+}
+
+/// Resolves at the first signal; the second one ends the process at once.
+fn stopped() -> Outcome<impl Future<Output = ()>> {
+    let first = signals::interrupted()?;
+    Ok(async {
+        first.await;
+        tokio::spawn(async {
+            if let Ok(second) = signals::interrupted() {
+                second.await;
+                std::process::exit(1);
+            }
+        });
+    })
+}
+
+async fn maintain(log: Arc<dyn Log>) {
+    let mut tick = tokio::time::interval(MAINTAIN_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let log = Arc::clone(&log);
+        // Dropping segments touches the disk.
+        let _ = tokio::task::spawn_blocking(move || log.maintain(clock::now_ms())).await;
+    }
+}
+
+/// The settings' origins, which their parser has checked.
+fn origins(texts: &[String]) -> Outcome<Origins> {
+    Origins::parse(texts.iter().map(String::as_str)).map_err(Failure::usage)
+}
+
+/// The addresses that were got, ports and all.
+fn addresses(listeners: &[TcpListener]) -> Outcome<Vec<std::net::SocketAddr>> {
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::failed(format!("cannot tell an address: {error}")))
+}

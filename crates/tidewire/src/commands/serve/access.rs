@@ -1,0 +1,107 @@
+//! Who may do what, and when a hub without keys must not start.
+
+use tidewire_auth::Role;
+use tidewire_hub::{Access, Anonymous, Keys};
+
+use super::origins;
+use crate::failure::{Failure, Outcome};
+use crate::quote;
+use crate::settings::Settings;
+
+/// The decision, and how it is told.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) access: Access,
+    pub(super) publish: String,
+    pub(super) subscribe: String,
+    /// What an operator should know about the keys.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Safe by default: with keys, nobody without a token; without keys, this machine alone.
+pub(super) fn decide(settings: &Settings, keys: Keys) -> Outcome<Decided> {
+    let exposed = settings
+        .listen
+        .iter()
+        .find(|address| !address.ip().is_loopback());
+    if let (true, None, Some(address)) = (keys.is_empty(), settings.anonymous, exposed) {
+        return Err(refuse(address));
+    }
+    let keyless = keys.is_empty() && settings.anonymous.is_none();
+    let mut access = if keyless {
+        Access::keyless()
+    } else {
+        Access::default()
+    };
+    if !keyless {
+        access.anonymous = settings.anonymous.unwrap_or(Anonymous::None);
+    }
+    access.cors_origins = origins(&settings.cors_origins)?;
+    access.publish_origins = origins(&settings.publish_origins)?;
+    let warnings = warnings(&keys, access.anonymous);
+    access.keys = keys;
+    let who = |role| who(&access, keyless, role);
+    Ok(Decided {
+        publish: who(Role::Publisher),
+        subscribe: who(Role::Subscriber),
+        access,
+        warnings,
+    })
+}
+
+fn who(access: &Access, keyless: bool, role: Role) -> String {
+    let anonymous = access.anonymous.allows(role);
+    let with_token = access.keys.of(role).is_some();
+    match (keyless, anonymous, with_token) {
+        (true, ..) => "any program and page of this machine (no keys are configured; see --publisher-key-file, --anonymous)".to_owned(),
+        (_, true, true) => format!("anybody, and {role}s with a token"),
+        (_, true, false) => "anybody".to_owned(),
+        (_, false, true) => format!("{role}s with a token"),
+        (_, false, false) => format!("nobody: there is no {role} key, and --anonymous does not allow it"),
+    }
+}
+
+fn warnings(keys: &Keys, anonymous: Anonymous) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for role in [Role::Publisher, Role::Subscriber] {
+        if keys.of(role).is_some_and(|key| !key.is_long_enough()) {
+            warnings.push(format!(
+                "the {role} key is shorter than its algorithm's hash, which makes it easier to guess (RFC 7518, section 3.2)"
+            ));
+        }
+        if !keys.is_empty() && keys.of(role).is_none() && !anonymous.allows(role) {
+            warnings.push(format!(
+                "no {role} can get in: give --{role}-key-file, or see --anonymous"
+            ));
+        }
+    }
+    warnings
+}
+
+/// Says what to paste instead: the same command, with a key.
+fn refuse(address: &std::net::SocketAddr) -> Failure {
+    let program = quote::program();
+    let key = free_name();
+    let key = quote::shell(&key);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let serve = quote::command(words.iter().map(String::as_str));
+    Failure::usage(format!(
+        "{address} can be reached from other machines, and there is no key that says who may publish and subscribe"
+    ))
+    .next(format!(
+        "make a key, start the hub with it, and mint a token:\n\n  \
+         {program} token keygen --out {key}\n  \
+         {program} {serve} --publisher-key-file {key} --subscriber-key-file {key}\n  \
+         {program} token --key-file {key} --publish '*' --subscribe '*'\n\n\
+         or let everybody in:\n\n  \
+         {program} {serve} --anonymous all"
+    ))
+}
+
+/// A name for a key file that is not taken here.
+fn free_name() -> String {
+    let names = std::iter::once("tidewire.key".to_owned())
+        .chain((2..100).map(|number| format!("tidewire-{number}.key")));
+    let mut free = names.filter(|name| !std::path::Path::new(name).exists());
+    free.next().unwrap_or_else(|| "tidewire.key".to_owned())
+}

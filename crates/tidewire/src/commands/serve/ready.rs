@@ -1,0 +1,46 @@
+//! What is said when the hub is ready: to people on standard error, to programs on standard output.
+
+use tokio::net::TcpListener;
+
+use super::access::Decided;
+use super::addresses;
+use super::descriptors::Descriptors;
+use super::store::Store;
+use crate::failure::Outcome;
+use crate::output;
+use crate::settings::Settings;
+
+/// Says what holds.
+pub(super) fn say(settings: &Settings, access: &Decided, descriptors: &Descriptors, store: &Store) {
+    let subscribers = match descriptors.limit {
+        Some(limit) => format!(
+            "up to {}, as the limit of {limit} open files allows",
+            descriptors.subscribers_max
+        ),
+        None => "as many as the machine takes".to_owned(),
+    };
+    let lines = [
+        ("log", store.place()),
+        ("stored", store.range()),
+        ("durability", store.durability(settings)),
+        ("retention", store.retention()),
+        ("publish", access.publish.clone()),
+        ("subscribe", access.subscribe.clone()),
+        ("subscribers", subscribers),
+    ];
+    output::say(format_args!("tidewire {}", env!("CARGO_PKG_VERSION")));
+    for (name, value) in lines {
+        output::say(format_args!("  {name:<12}{value}"));
+    }
+    for warning in &access.warnings {
+        output::say(format_args!("warning: {warning}"));
+    }
+}
+
+/// One line a listener, for whoever waits for the hub to be ready.
+pub(super) fn announce(listeners: &[TcpListener]) -> Outcome {
+    for address in addresses(listeners)? {
+        output::result(format_args!("listening http://{address}"))?;
+    }
+    Ok(())
+}
