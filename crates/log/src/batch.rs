@@ -53,16 +53,19 @@ impl Batch {
         &self.floors
     }
 
+    /// Every record, in order, also those that a floor hides from readers: whoever waits for one of them is told a gap.
+    pub fn all_records(&self) -> impl Iterator<Item = BatchRecord<'_>> {
+        self.slices.iter().flat_map(|slice| {
+            slice.range.clone().map(|index| BatchRecord {
+                block: &slice.block,
+                index,
+            })
+        })
+    }
+
     /// The records that readers may see, in order.
     pub fn records(&self) -> impl Iterator<Item = BatchRecord<'_>> {
-        self.slices
-            .iter()
-            .flat_map(|slice| {
-                slice.range.clone().map(|index| BatchRecord {
-                    block: &slice.block,
-                    index,
-                })
-            })
+        self.all_records()
             .filter(|item| self.floors.is_empty() || !self.floors.hides(&item.record()))
     }
 }
