@@ -1,6 +1,6 @@
 //! Counters: what a shard did, for metrics and for tests that must know that something happened at all.
 
-use tidewire_log::GapReason;
+use tidewire_log::{GapReason, Read};
 
 use crate::EndReason;
 
@@ -51,6 +51,15 @@ impl Counters {
     #[must_use]
     pub fn ended(&self, reason: EndReason) -> u64 {
         slot(&EndReason::ALL, &reason).map_or(0, |slot| self.ended[slot])
+    }
+
+    pub(crate) fn count_read(&mut self, read: &Read) {
+        *match read {
+            Read::Batch(_) => &mut self.reads_batch,
+            Read::AtTail => &mut self.reads_at_tail,
+            Read::Loading => &mut self.reads_loading,
+            Read::Gap(_) => &mut self.reads_gap,
+        } += 1;
     }
 
     pub(crate) fn count_gap(&mut self, reason: GapReason) {

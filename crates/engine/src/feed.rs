@@ -1,20 +1,30 @@
-//! Feeds: a log and who is interested in what.
+//! Feeds: a log and who is interested in what; and a shard's side of one.
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 
+use tidewire_core::{Filter, Position};
 use tidewire_log::Log;
+
+use crate::index::{Edges, Interest, TopicIndex};
+use crate::interest::{Interests, Mark, ShardWaker};
 
 /// One log, and which shards are interested in which of its topics. Made once a log and shared by all its subscribers.
 pub struct Feed {
     log: Arc<dyn Log>,
+    interests: Arc<Interests>,
 }
 
 impl Feed {
     /// The feed of a log; registers itself as a watcher of its commits.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
-        Arc::new(Self { log })
+        // Not the feed itself is registered: it owns the log, and the two would keep each other alive.
+        let interests = Interests::new();
+        log.watch(Arc::clone(&interests) as _);
+        interests.see(log.bounds().tail);
+        Arc::new(Self { log, interests })
     }
 
     /// The log.
@@ -27,5 +37,115 @@ impl Feed {
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feed").finish_non_exhaustive()
+    }
+}
+
+/// A shard's side of a feed: who of its subscribers wants which topics, and the cohort at the tail.
+pub(crate) struct ShardFeed {
+    pub(crate) feed: Arc<Feed>,
+    shard: u32,
+    mark: Arc<Mark>,
+    pub(crate) index: TopicIndex,
+    pub(crate) tail: Tail,
+    pub(crate) subscribers: usize,
+    /// Of reads at the tail that find `Loading`.
+    pub(crate) waker: Waker,
+}
+
+/// The cohort at the tail. Its members share one cursor and are not listed: the index finds them.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    /// What its members want next, unless their own cursor is further.
+    pub(crate) next: Position,
+    /// How many they are; while there is none, `next` says nothing.
+    pub(crate) members: usize,
+    /// Below this there may be something for them; beyond every position while only `AtTail` can tell.
+    pub(crate) until: Position,
+    /// What it wants is `Loading`.
+    pub(crate) asleep: bool,
+}
+
+impl Tail {
+    /// Whether it is worth reading for.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_hot() && !self.asleep
+    }
+
+    fn is_hot(&self) -> bool {
+        self.members > 0 && self.next < self.until
+    }
+}
+
+impl ShardFeed {
+    pub(crate) fn new(feed: Arc<Feed>, seed: u64, waker: &Arc<ShardWaker>, token: u32) -> Self {
+        let (shard, mark) = feed.interests.register(seed, waker);
+        Self {
+            feed,
+            shard,
+            mark,
+            index: TopicIndex::new(seed),
+            tail: Tail::default(),
+            subscribers: 0,
+            waker: waker.load_waker(token),
+        }
+    }
+
+    /// Adds a subscriber to the index, and to the feed's interests what is new in it.
+    pub(crate) fn add(&mut self, filter: &Filter, subscriber: u32) -> Edges {
+        self.subscribers += 1;
+        let mut interest = ShardInterest(&self.feed.interests, self.shard);
+        self.index.add(filter, subscriber, &mut interest)
+    }
+
+    /// Takes a subscriber out.
+    pub(crate) fn remove(&mut self, edges: Edges) {
+        self.subscribers -= 1;
+        let mut interest = ShardInterest(&self.feed.interests, self.shard);
+        self.index.remove(edges, &mut interest);
+    }
+
+    /// Moves the tail past commits that concern nobody here (their filters refused them: invariant 4).
+    ///
+    /// While nobody is at the tail the mark is left alone, and so the shard is not woken: whoever is first there takes it.
+    pub(crate) fn take_mark(&mut self) {
+        let tail = &mut self.tail;
+        if tail.members == 0 {
+            return;
+        }
+        let taken = self.feed.interests.take(&self.mark);
+        // While it is hot it must not jump: an older mark, or somebody who came up from behind, wants what lies between.
+        if !tail.is_hot() {
+            tail.next = tail.next.max(taken.next);
+        }
+        if let Some(until) = taken.until {
+            tail.until = tail.until.max(until);
+        }
+    }
+
+    /// Up to where commits have been marked.
+    pub(crate) fn seen(&self) -> Position {
+        self.feed.interests.seen()
+    }
+}
+
+/// Also when the shard goes with all its subscribers: nobody is left to be woken.
+impl Drop for ShardFeed {
+    fn drop(&mut self) {
+        let interests = &self.feed.interests;
+        self.index
+            .end_all(&mut ShardInterest(interests, self.shard));
+        interests.unregister(self.shard);
+    }
+}
+
+struct ShardInterest<'a>(&'a Interests, u32);
+
+impl Interest for ShardInterest<'_> {
+    fn begin(&mut self, topic: Option<&[u8]>) -> u32 {
+        self.0.add(self.1, topic)
+    }
+
+    fn end(&mut self, every: bool, edge: u32) {
+        self.0.remove(every, edge);
     }
 }

@@ -6,14 +6,20 @@
 //! There is no clock, no randomness and no I/O here: a driver tells the time and a seed, owns the sockets, and takes steps
 //! (feature `driver`, on by default, brings two).
 
+mod cohort;
 mod counters;
+mod deliver;
 #[cfg(feature = "driver")]
 pub mod driver;
 mod feed;
+mod index;
+mod interest;
 mod shard;
 mod sink;
 mod step;
 mod subscriber;
+mod tell;
+mod wheel;
 
 pub use counters::Counters;
 pub use feed::Feed;

@@ -1,0 +1,306 @@
+//! Delivery: from a batch to the sinks of everyone it was read for. There is no other way from the log to a sink.
+
+use slab::Slab;
+use tidewire_core::{Form, Frame, Position};
+use tidewire_log::{Batch, BatchRecord};
+
+use crate::index::{Entry, TopicIndex, filter_cost};
+use crate::subscriber::{Place, Subscriber};
+use crate::{Shard, Sink};
+
+/// For whom a batch was read.
+#[derive(Clone, Copy)]
+pub(crate) enum Readers<'a> {
+    /// Everyone at the tail of a feed.
+    Tail,
+    /// These, who are marked as served.
+    Behind(&'a [u32]),
+}
+
+impl Readers<'_> {
+    /// Whether the batch was read for this subscriber, and it wants what stands at this position.
+    fn have<S>(self, subscriber: &Subscriber<S>, position: Position) -> bool {
+        let reads = match self {
+            Self::Tail => subscriber.place == Place::Tail,
+            Self::Behind(_) => subscriber.served,
+        };
+        reads && subscriber.next <= position
+    }
+
+    fn direct_cost<S>(self, subscribers: &Slab<Subscriber<S>>) -> usize {
+        match self {
+            Self::Tail => usize::MAX,
+            Self::Behind(served) => {
+                let cost = |index: &u32| filter_cost(&subscribers[*index as usize].filter);
+                served.iter().map(cost).sum()
+            }
+        }
+    }
+}
+
+/// What deliveries need room for; kept, so that a delivery allocates nothing for a subscriber.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// Who gets the same run of frames as all others here.
+    same: Vec<u32>,
+    /// Who gets which record, as (subscriber << 32 | index of the record).
+    matches: Vec<u64>,
+}
+
+/// The frames of a batch, in each form that somebody reads.
+struct Frames<'r, 'a> {
+    records: &'r [BatchRecord<'a>],
+    forms: [Vec<Frame<'a>>; 1 + Form::DERIVED.len()],
+}
+
+impl<'a> Frames<'_, 'a> {
+    fn in_form(&mut self, form: Form) -> &[Frame<'a>] {
+        let slot = match form {
+            Form::EventStream => 0,
+            Form::Labelled => 1,
+            Form::Ndjson => 2,
+        };
+        let frames = &mut self.forms[slot];
+        if frames.is_empty() {
+            frames.extend(self.records.iter().map(|item| item.frame(form)));
+        }
+        frames
+    }
+}
+
+impl<S: Sink> Shard<S> {
+    /// Delivers a batch to those it was read for: all of it, or as far as `matches_max` allows but at least one record.
+    /// Answers how far.
+    pub(crate) fn deliver(
+        &mut self,
+        feed: u32,
+        readers: Readers<'_>,
+        batch: &Batch,
+        now_ms: u64,
+    ) -> Position {
+        let records: Vec<_> = batch.records().collect();
+        if records.is_empty() {
+            return batch.next();
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let found = Found {
+            subscribers: &self.subscribers,
+            index: &self.feeds[feed as usize].index,
+            readers,
+            direct_cost: readers.direct_cost(&self.subscribers),
+            matches_max: self.config.step_matches_max,
+        };
+        let same = is_same_topic(&records);
+        let covered = if same {
+            found.by_topic(&records, &mut scratch.same)
+        } else {
+            found.by_record(&records, &mut scratch.matches)
+        };
+        let end = match records.get(covered) {
+            Some(first_left) => first_left.position(),
+            None => batch.next(),
+        };
+        let mut frames = Frames {
+            records: &records[..covered],
+            forms: Default::default(),
+        };
+        if same {
+            self.hand_same(&scratch.same, &mut frames, end, now_ms);
+        } else {
+            scratch.matches.sort_unstable();
+            // A record that matched by two topics is delivered once: invariant 8.
+            scratch.matches.dedup();
+            self.hand_matches(&scratch.matches, &mut frames, end, now_ms);
+        }
+        scratch.same.clear();
+        scratch.matches.clear();
+        self.scratch = scratch;
+        end
+    }
+
+    /// Everyone gets the same run of frames, from their own cursor on.
+    fn hand_same(&mut self, same: &[u32], frames: &mut Frames<'_, '_>, end: Position, now_ms: u64) {
+        let records = frames.records;
+        for &index in same {
+            let subscriber = &self.subscribers[index as usize];
+            let next = subscriber.next;
+            let first = if next <= records[0].position() {
+                0
+            } else {
+                records.partition_point(|item| item.position() < next)
+            };
+            if first == records.len() {
+                continue;
+            }
+            let run = &frames.in_form(subscriber.form)[first..];
+            let position = |at: usize| records[first + at].position();
+            self.hand_over(index, run, position, end, now_ms);
+        }
+    }
+
+    /// Everyone gets what they matched, in order.
+    fn hand_matches(
+        &mut self,
+        matches: &[u64],
+        frames: &mut Frames<'_, '_>,
+        end: Position,
+        now_ms: u64,
+    ) {
+        let records = frames.records;
+        let mut run = Vec::new();
+        for group in matches.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let (index, _) = unpack(group[0]);
+            let form = self.subscribers[index as usize].form;
+            let all = frames.in_form(form);
+            run.clear();
+            run.extend(group.iter().map(|&packed| all[unpack(packed).1]));
+            let position = |at: usize| records[unpack(group[at]).1].position();
+            self.hand_over(index, &run, position, end, now_ms);
+        }
+    }
+
+    /// Offers a subscriber its frames in one write. Its cursor is then `end`, or it stands still before the first frame
+    /// that was not taken.
+    fn hand_over(
+        &mut self,
+        index: u32,
+        frames: &[Frame<'_>],
+        position: impl Fn(usize) -> Position,
+        end: Position,
+        now_ms: u64,
+    ) {
+        let Some(outcome) = self.offer(index, frames, now_ms) else {
+            return;
+        };
+        self.counters.deliveries += outcome.taken as u64;
+        let subscriber = &mut self.subscribers[index as usize];
+        subscriber.delivered += outcome.taken as u64;
+        if let Some(last) = outcome.taken.checked_sub(1) {
+            let last = position(last);
+            assert!(subscriber.next <= last, "invariants 4 and 8: onwards only");
+            subscriber.told = last.next();
+        }
+        if outcome.full {
+            let next = if outcome.taken < frames.len() {
+                position(outcome.taken)
+            } else {
+                end
+            };
+            self.stand(index, next, now_ms);
+        }
+    }
+}
+
+/// Looks up who gets what.
+struct Found<'a, S> {
+    subscribers: &'a Slab<Subscriber<S>>,
+    index: &'a TopicIndex,
+    readers: Readers<'a>,
+    /// What asking each reader's filter costs a record.
+    direct_cost: usize,
+    matches_max: usize,
+}
+
+impl<S> Found<'_, S> {
+    /// For records of one and the same topic, all public: everyone who gets them gets all of them. How many records fit
+    /// the budget.
+    fn by_topic(&self, records: &[BatchRecord<'_>], same: &mut Vec<u32>) -> usize {
+        let last = records[records.len() - 1].position();
+        let topic = records[0].record().topics().next().unwrap_or_default();
+        let exact = self.index.exact(topic);
+        match self.readers {
+            Readers::Behind(served) if self.is_direct(exact.len()) => {
+                let wants = |index: &&u32| {
+                    let subscriber = &self.subscribers[**index as usize];
+                    subscriber.next <= last && subscriber.filter.routing.accepts(topic)
+                };
+                same.extend(served.iter().filter(wants));
+            }
+            _ => {
+                let listed = exact.iter().chain(self.index.any());
+                let reads = |entry: &&Entry| {
+                    let subscriber = &self.subscribers[entry.value as usize];
+                    self.readers.have(subscriber, last)
+                };
+                same.extend(listed.filter(reads).map(|entry| entry.value));
+            }
+        }
+        match self.readers {
+            // The tail moves as one: what does not fit waits for the next step.
+            Readers::Tail => (self.matches_max / same.len().max(1)).clamp(1, records.len()),
+            Readers::Behind(_) => records.len(),
+        }
+    }
+
+    /// For any records. How many fit the budget.
+    fn by_record(&self, records: &[BatchRecord<'_>], matches: &mut Vec<u64>) -> usize {
+        for (at, item) in records.iter().enumerate() {
+            if matches!(self.readers, Readers::Tail) && matches.len() >= self.matches_max {
+                return at;
+            }
+            let record = item.record();
+            let listed = || record.topics().map(|topic| self.index.exact(topic));
+            match self.readers {
+                Readers::Behind(served) if self.is_direct(listed().map(<[_]>::len).sum()) => {
+                    let wants = |subscriber: &Subscriber<S>| {
+                        let filter = &subscriber.filter;
+                        filter.accepts(record.topics(), record.private())
+                    };
+                    self.push(served.iter().copied(), at, item, wants, matches);
+                }
+                _ => {
+                    // The index has answered for the routing; the grant may hit another topic.
+                    let granted = |subscriber: &Subscriber<S>| {
+                        let private = &subscriber.filter.private;
+                        !record.private() || record.topics().any(|topic| private.accepts(topic))
+                    };
+                    let entries = listed().flatten().chain(self.index.any());
+                    let values = entries.map(|entry| entry.value);
+                    self.push(values, at, item, granted, matches);
+                }
+            }
+        }
+        records.len()
+    }
+
+    fn push(
+        &self,
+        candidates: impl Iterator<Item = u32>,
+        at: usize,
+        item: &BatchRecord<'_>,
+        wants: impl Fn(&Subscriber<S>) -> bool,
+        matches: &mut Vec<u64>,
+    ) {
+        let position = item.position();
+        for index in candidates {
+            let subscriber = &self.subscribers[index as usize];
+            if self.readers.have(subscriber, position) && wants(subscriber) {
+                matches.push(u64::from(index) << 32 | at as u64);
+            }
+        }
+    }
+
+    /// Whether it is cheaper to ask each filter than to go through the index's lists, in which others stand as well.
+    fn is_direct(&self, listed: usize) -> bool {
+        self.direct_cost <= listed + self.index.any().len()
+    }
+}
+
+fn unpack(packed: u64) -> (u32, usize) {
+    (
+        (packed >> 32) as u32,
+        (packed & u64::from(u32::MAX)) as usize,
+    )
+}
+
+/// Whether all records are public and have one and the same topic alone.
+fn is_same_topic(records: &[BatchRecord<'_>]) -> bool {
+    let mut first = None;
+    records.iter().all(|item| {
+        let record = item.record();
+        let mut topics = record.topics();
+        let topic = topics.next();
+        let single = topics.next().is_none() && !record.private();
+        single && *first.get_or_insert(topic) == topic
+    })
+}

@@ -1,0 +1,317 @@
+//! Interests: which shards want which topics of a log, so that a commit wakes only those. The log's watcher.
+//!
+//! A shard that a commit does not concern need not read it either: its tail moves on to what was committed, or to the first
+//! record that concerns it. So the cursor of a rare topic's readers never ages into a gap, and an idle shard is never woken
+//! to keep up.
+//!
+//! No wake is lost: a shard adds its interest before it reads up to the tail, so a record is either visible to that read or
+//! marked afterwards. And nothing is skipped: [`Interests::committed`] marks first and moves the tail after, and a shard
+//! looks at the tail first and takes the mark after.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use foldhash::fast::FixedState;
+use slab::Slab;
+use tidewire_core::Position;
+use tidewire_log::{Batch, Watcher};
+
+use crate::index::{Entry, Index, id};
+
+/// How a shard is woken: once, until it takes a step.
+pub(crate) struct ShardWaker {
+    woken: AtomicBool,
+    /// What reads found `Loading` and may ask again, by their tokens. Held for a push or a swap.
+    loaded: Mutex<Vec<u32>>,
+    waker: Waker,
+}
+
+impl ShardWaker {
+    pub(crate) fn new(waker: Waker) -> Arc<Self> {
+        Arc::new(Self {
+            woken: AtomicBool::new(false),
+            loaded: Mutex::default(),
+            waker,
+        })
+    }
+
+    fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.waker.wake_by_ref();
+        }
+    }
+
+    /// A step begins: whatever happens from now on wakes again.
+    pub(crate) fn begin_step(&self) {
+        self.woken.swap(false, Ordering::AcqRel);
+    }
+
+    /// The tokens whose reads may be tried again.
+    pub(crate) fn take_loaded(&self) -> Vec<u32> {
+        std::mem::take(&mut lock(&self.loaded))
+    }
+
+    /// A waker for reads that may find their records `Loading`.
+    pub(crate) fn load_waker(self: &Arc<Self>, token: u32) -> Waker {
+        Waker::from(Arc::new(LoadWaker {
+            shard: Arc::clone(self),
+            token,
+        }))
+    }
+}
+
+struct LoadWaker {
+    shard: Arc<ShardWaker>,
+    token: u32,
+}
+
+impl std::task::Wake for LoadWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        lock(&self.shard.loaded).push(self.token);
+        self.shard.wake();
+    }
+}
+
+/// What commits left for one shard.
+pub(crate) struct Mark {
+    /// The first position that the shard wants and has not taken notice of; `u64::MAX`: none.
+    wanted: AtomicU64,
+    /// The last position that it ever wanted.
+    last: AtomicU64,
+    waker: Arc<ShardWaker>,
+}
+
+impl Mark {
+    /// Notes a wanted position; whether the shard has to be woken for it.
+    fn want(&self, position: Position) -> bool {
+        // First, so that whoever takes the mark also sees how far it goes.
+        self.last.fetch_max(position.0, Ordering::AcqRel);
+        self.wanted.fetch_min(position.0, Ordering::AcqRel) == u64::MAX
+    }
+}
+
+/// What a shard takes of its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// It wants nothing below this that it has not taken before.
+    pub(crate) next: Position,
+    /// It wants something from `next` on, and all of that lies below this.
+    pub(crate) until: Option<Position>,
+}
+
+/// Which shards want which topics. Made by a feed; its log's watcher.
+pub(crate) struct Interests {
+    /// Every commit below this has been marked.
+    seen: AtomicU64,
+    /// Held by commits to look topics up, and by shards whenever their first subscriber of a topic joins or the last
+    /// leaves. Wakers are called outside. `None` until the first shard brings a seed.
+    wanted: Mutex<Option<Wanted>>,
+}
+
+struct Wanted {
+    hasher: FixedState,
+    /// By the topic's hash: a collision wakes a shard in vain, no more.
+    topics: Index<u64>,
+    every: Index<()>,
+    marks: Slab<Arc<Mark>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that may panic runs while one of these is held half-changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Interests {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            seen: AtomicU64::new(0),
+            wanted: Mutex::default(),
+        })
+    }
+
+    /// Everything below this is committed.
+    pub(crate) fn see(&self, tail: Position) {
+        self.seen.fetch_max(tail.0, Ordering::AcqRel);
+    }
+
+    /// Adds a shard; it wants nothing yet.
+    pub(crate) fn register(&self, seed: u64, waker: &Arc<ShardWaker>) -> (u32, Arc<Mark>) {
+        let mark = Arc::new(Mark {
+            wanted: AtomicU64::new(u64::MAX),
+            last: AtomicU64::new(0),
+            waker: Arc::clone(waker),
+        });
+        let mut wanted = lock(&self.wanted);
+        let wanted = wanted.get_or_insert_with(|| Wanted {
+            hasher: FixedState::with_seed(seed),
+            topics: Index::new(seed),
+            every: Index::new(seed),
+            marks: Slab::new(),
+        });
+        (id(wanted.marks.insert(Arc::clone(&mark))), mark)
+    }
+
+    /// Takes a shard out that wants nothing any more.
+    pub(crate) fn unregister(&self, shard: u32) {
+        if let Some(wanted) = &mut *lock(&self.wanted) {
+            wanted.marks.remove(shard as usize);
+        }
+    }
+
+    /// A shard wants a topic (`None`: every one).
+    pub(crate) fn add(&self, shard: u32, topic: Option<&[u8]>) -> u32 {
+        let mut wanted = lock(&self.wanted);
+        let wanted = wanted.as_mut().expect("the shard is registered");
+        match topic {
+            Some(topic) => {
+                let hash = wanted.hasher.hash_one(topic);
+                wanted.topics.add(hash, shard).0
+            }
+            None => wanted.every.add((), shard).0,
+        }
+    }
+
+    /// It does not want it any more.
+    pub(crate) fn remove(&self, every: bool, edge: u32) {
+        if let Some(wanted) = &mut *lock(&self.wanted) {
+            if every {
+                wanted.every.remove(edge);
+            } else {
+                wanted.topics.remove(edge);
+            }
+        }
+    }
+
+    /// Takes the mark: what the shard may skip, and what it has to read.
+    pub(crate) fn take(&self, mark: &Mark) -> Taken {
+        let seen = Position(self.seen.load(Ordering::Acquire));
+        match mark.wanted.swap(u64::MAX, Ordering::AcqRel) {
+            u64::MAX => Taken {
+                next: seen,
+                until: None,
+            },
+            wanted => Taken {
+                next: Position(wanted),
+                until: Some(Position(mark.last.load(Ordering::Acquire)).next()),
+            },
+        }
+    }
+
+    /// Up to where commits have been marked.
+    pub(crate) fn seen(&self) -> Position {
+        Position(self.seen.load(Ordering::Acquire))
+    }
+}
+
+impl Watcher for Interests {
+    fn committed(&self, batch: &Batch) {
+        let mut wake = Vec::new();
+        if let Some(wanted) = &*lock(&self.wanted) {
+            let mut mark = |entry: &Entry, position| {
+                let mark = &wanted.marks[entry.value as usize];
+                if mark.want(position) {
+                    wake.push(Arc::clone(&mark.waker));
+                }
+            };
+            for item in batch.all_records() {
+                for topic in item.record().topics() {
+                    let hash = wanted.hasher.hash_one(topic);
+                    let entries = wanted.topics.entries(&hash);
+                    entries
+                        .iter()
+                        .for_each(|entry| mark(entry, item.position()));
+                }
+            }
+            let (first, last) = (batch.all_records().next(), batch.all_records().last());
+            for item in first.into_iter().chain(last) {
+                let entries = wanted.every.entries(&());
+                entries
+                    .iter()
+                    .for_each(|entry| mark(entry, item.position()));
+            }
+        }
+        self.see(batch.next());
+        wake.iter().for_each(|waker| waker.wake());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tidewire_core::{Cursor, Epoch, Topic};
+    use tidewire_log::{Block, Event, Floors, Slice, encode_record};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn commit(position: u64, topic: &str) -> Batch {
+        let event = Event::new(Topic::parse(topic).unwrap(), "x", 0);
+        let mut bytes = Vec::new();
+        let cursor = Cursor::new(Epoch(1), Position(position));
+        let entry = encode_record(&event, cursor, 0, &mut bytes);
+        let block = Arc::new(Block::new(bytes, vec![entry]));
+        let slice = Slice { block, range: 0..1 };
+        Batch::new(
+            vec![slice],
+            Arc::new(Floors::default()),
+            Position(position + 1),
+        )
+    }
+
+    #[test]
+    fn a_commit_wakes_only_who_wants_it_and_once_a_step() {
+        let interests = Interests::new();
+        let counts: Vec<_> = (0..3).map(|_| Arc::new(Count::default())).collect();
+        let shards: Vec<_> = counts
+            .iter()
+            .map(|count| ShardWaker::new(Waker::from(Arc::clone(count))))
+            .collect();
+        let marks: Vec<_> = shards.iter().map(|s| interests.register(9, s)).collect();
+        let a = interests.add(marks[0].0, Some(b"a"));
+        interests.add(marks[1].0, Some(b"b"));
+        interests.add(marks[2].0, None);
+        let woken = || {
+            counts
+                .iter()
+                .map(|c| c.0.load(Ordering::Relaxed))
+                .collect::<Vec<_>>()
+        };
+        let take = |shard: usize| {
+            shards[shard].begin_step();
+            let taken = interests.take(&marks[shard].1);
+            (taken.next.0, taken.until.map(|until| until.0))
+        };
+
+        interests.committed(&commit(1, "a"));
+        interests.committed(&commit(2, "a"));
+        interests.committed(&commit(3, "b"));
+        assert_eq!(woken(), [1, 1, 1]);
+        assert_eq!(take(0), (1, Some(3)));
+        assert_eq!(take(0), (4, None));
+        assert_eq!(take(1), (3, Some(4)));
+        assert_eq!(take(2), (1, Some(4)));
+
+        interests.committed(&commit(4, "c"));
+        assert_eq!(woken(), [1, 1, 2]);
+        assert_eq!(take(0), (5, None));
+        interests.remove(false, a);
+        interests.committed(&commit(5, "a"));
+        assert_eq!(woken(), [1, 1, 2], "the third was not stepped since");
+        assert_eq!(interests.seen(), Position(6));
+    }
+}

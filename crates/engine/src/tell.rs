@@ -1,0 +1,315 @@
+//! What a stream says about itself: its opening, gaps with the checkpoint after them, heartbeats, its end.
+
+use tidewire_core::{Form, Frame, Position};
+use tidewire_log::control::{Control, ControlFrame};
+use tidewire_log::{Floors, Gap, GapReason};
+
+use crate::subscriber::{Place, Subscriber, UNTOLD_FLOOR};
+use crate::{Checkpoint, EndReason, Ended, Offer, Shard, Sink, SubscriberKey};
+
+/// Something that a subscriber has yet to be told; encoded when it is offered.
+#[derive(Debug)]
+pub(crate) enum Tell {
+    /// The first checkpoint, which names the stream.
+    Open(Box<str>),
+    /// A checkpoint.
+    At,
+    /// Something is missing: what was asked for, and the gap.
+    Gap(Box<(String, Gap)>),
+    /// Its grant ends soon.
+    Expiring,
+}
+
+/// What a subscriber has yet to be told, in order. Nobody is read for while it stands still, so there is never more than an
+/// opening, the gaps of one read, and the grant's end.
+#[derive(Debug, Default)]
+pub(crate) struct Tells(Vec<Tell>);
+
+/// An opening with a gap, a gap of the read, a gap of a floor, the grant's end.
+const TELLS_MAX: usize = 8;
+
+impl Tells {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, tell: Tell) {
+        self.0.push(tell);
+        assert!(self.0.len() <= TELLS_MAX, "invariant 5: no queue");
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Tell> {
+        self.0.iter()
+    }
+
+    /// Takes the first few out. What is told leaves no memory behind.
+    fn take(&mut self, count: usize) -> Vec<Tell> {
+        let rest = self.0.split_off(count.min(self.0.len()));
+        std::mem::replace(&mut self.0, rest)
+    }
+}
+
+/// What became of an offer to somebody who is still there.
+pub(crate) struct Outcome {
+    /// How many frames were taken, not counting what was told before them.
+    pub(crate) taken: usize,
+    /// Nothing more may be offered.
+    pub(crate) full: bool,
+}
+
+/// The checkpoint that was last encoded: at the tail, one serves everybody.
+#[derive(Default)]
+struct LastCheckpoint(Option<(u32, Position, Checkpoint, Form, ControlFrame)>);
+
+impl<S: Sink> Shard<S> {
+    /// Offers what a subscriber has yet to be told, and then these frames. `None`: it is gone, and was ended.
+    pub(crate) fn offer(
+        &mut self,
+        index: u32,
+        frames: &[Frame<'_>],
+        now_ms: u64,
+    ) -> Option<Outcome> {
+        let controls = self.encode_tells(index, now_ms);
+        let subscriber = &mut self.subscribers[index as usize];
+        assert!(
+            subscriber.place != Place::Standing,
+            "a full sink is left alone"
+        );
+        // The opening leaves the first heartbeat's phase alone.
+        if std::mem::replace(&mut subscriber.opened, true) {
+            subscriber.since_ms = now_ms;
+        }
+        let all: Vec<_>;
+        let frames = if controls.is_empty() {
+            frames
+        } else {
+            let told = controls.iter().map(ControlFrame::frame);
+            all = told.chain(frames.iter().copied()).collect();
+            &all
+        };
+        self.counters.offers += 1;
+        let (taken, full) = match subscriber.sink.offer(frames) {
+            Offer::Taken => (frames.len(), false),
+            Offer::Full { taken } => (taken.min(frames.len()), true),
+            Offer::Closed => {
+                self.finish(index, EndReason::Closed);
+                return None;
+            }
+        };
+        self.counters.offers_full += u64::from(full);
+        let bytes: usize = frames[..taken]
+            .iter()
+            .map(|frame| frame.chunk().len())
+            .sum();
+        self.counters.bytes += bytes as u64;
+        self.note_told(index, taken.min(controls.len()));
+        let taken = taken.saturating_sub(controls.len());
+        Some(Outcome { taken, full })
+    }
+
+    /// Of somebody who has nothing to be told this allocates nothing.
+    fn encode_tells(&self, index: u32, now_ms: u64) -> Vec<ControlFrame> {
+        let subscriber = &self.subscribers[index as usize];
+        if subscriber.tells.is_empty() {
+            return Vec::new();
+        }
+        let feed = &self.feeds[subscriber.feed as usize];
+        let log = feed.feed.log();
+        let at = log.cursor_at(subscriber.cursor(feed.tail.next));
+        // An id before a gap would take the gap away from a client that is cut between the two.
+        let gaps = |tell: &Tell| matches!(tell, Tell::Gap(_));
+        let start = (!subscriber.tells.iter().any(gaps)).then_some(at);
+        let encode = |tell: &Tell| match tell {
+            Tell::Open(stream) => Control::Open { stream, at: start }.encode(subscriber.form),
+            Tell::At => checkpoint(subscriber.checkpoint, at).encode(subscriber.form),
+            Tell::Gap(gap) => Control::Gap {
+                asked: &gap.0,
+                oldest: log.cursor_at(gap.1.resume),
+                newest: log.cursor_at(log.bounds().tail),
+                reason: gap.1.reason,
+            }
+            .encode(subscriber.form),
+            Tell::Expiring => Control::Expiring {
+                in_ms: subscriber.grant_at_ms.saturating_sub(now_ms),
+            }
+            .encode(subscriber.form),
+        };
+        subscriber.tells.iter().map(encode).collect()
+    }
+
+    fn note_told(&mut self, index: u32, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let subscriber = &mut self.subscribers[index as usize];
+        for tell in subscriber.tells.take(count) {
+            match tell {
+                Tell::Open(_) | Tell::At => {
+                    let tail = self.feeds[subscriber.feed as usize].tail.next;
+                    subscriber.told = subscriber.cursor(tail);
+                    self.counters.checkpoints += 1;
+                }
+                Tell::Gap(gap) => self.counters.count_gap(gap.1.reason),
+                Tell::Expiring => {}
+            }
+        }
+    }
+
+    /// Sees to it that a subscriber is told something in this step.
+    pub(crate) fn list(&mut self, index: u32) {
+        let subscriber = &mut self.subscribers[index as usize];
+        if !std::mem::replace(&mut subscriber.listed, true) {
+            self.due.push(SubscriberKey::new(index, subscriber.join));
+        }
+    }
+
+    /// A gap, and a checkpoint after it: invariant 6. The subscriber's cursor is already where it goes on.
+    pub(crate) fn tell_gap(&mut self, index: u32, asked: String, gap: Gap) {
+        let subscriber = &mut self.subscribers[index as usize];
+        subscriber.tells.push(Tell::Gap(Box::new((asked, gap))));
+        if subscriber.checkpoint != Checkpoint::Off {
+            subscriber.tells.push(Tell::At);
+        }
+        self.list(index);
+    }
+
+    /// A cursor as a gap names it.
+    pub(crate) fn asked(&self, feed: u32, next: Position) -> String {
+        let log = self.feeds[feed as usize].feed.log();
+        log.cursor_at(next).to_string()
+    }
+
+    /// A topic's own shorter retention has passed somebody who wanted its events: told once, until it happens again.
+    pub(crate) fn tell_floor(&mut self, index: u32, floors: &Floors) {
+        let subscriber = &mut self.subscribers[index as usize];
+        let feed = subscriber.feed;
+        let next = subscriber.cursor(self.feeds[feed as usize].tail.next);
+        let missed = floors.missed(next, &subscriber.filter.routing);
+        let known = subscriber.floor;
+        match missed {
+            // The gap that its opening tells stands for this one.
+            _ if known == UNTOLD_FLOOR => subscriber.floor = missed.unwrap_or_default(),
+            Some(floor) if next >= known => {
+                subscriber.floor = floor;
+                let gap = Gap {
+                    reason: GapReason::Expired,
+                    resume: next,
+                };
+                let asked = self.asked(feed, next);
+                self.tell_gap(index, asked, gap);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells everyone who is listed what no delivery of this step has told.
+    pub(crate) fn tell_listed(&mut self, now_ms: u64) {
+        let mut last = LastCheckpoint::default();
+        for key in std::mem::take(&mut self.due) {
+            let Some(index) = self.index_of(key) else {
+                continue;
+            };
+            let subscriber = &mut self.subscribers[index as usize];
+            subscriber.listed = false;
+            if subscriber.place == Place::Standing {
+                continue;
+            }
+            let outcome = if !subscriber.tells.is_empty() || !subscriber.opened {
+                self.offer(index, &[], now_ms)
+            } else if subscriber.since_ms.saturating_add(subscriber.quiet_ms) <= now_ms {
+                self.beat(index, &mut last, now_ms)
+            } else {
+                Some(Outcome {
+                    taken: 0,
+                    full: false,
+                })
+            };
+            match outcome {
+                Some(Outcome { full: true, .. }) => {
+                    let next = self.cursor_of(index);
+                    self.stand(index, next, now_ms);
+                }
+                Some(_) => self.arm(index),
+                None => {}
+            }
+        }
+    }
+
+    /// A heartbeat: a checkpoint if the cursor has moved past what the filter refused, for a rare topic's cursor must not
+    /// age into a gap; else a comment.
+    fn beat(&mut self, index: u32, last: &mut LastCheckpoint, now_ms: u64) -> Option<Outcome> {
+        let cursor = self.cursor_of(index);
+        let subscriber = &self.subscribers[index as usize];
+        let form = subscriber.form;
+        if subscriber.checkpoint == Checkpoint::Off || cursor <= subscriber.told {
+            let heartbeat = Control::Heartbeat.encode(form);
+            let outcome = self.offer(index, &[heartbeat.frame()], now_ms)?;
+            self.counters.heartbeats += outcome.taken as u64;
+            return Some(outcome);
+        }
+        let feed = &self.feeds[subscriber.feed as usize];
+        let frame = last.encode(subscriber, cursor, || feed.feed.log().cursor_at(cursor));
+        let outcome = self.offer(index, &[frame.frame()], now_ms)?;
+        if outcome.taken > 0 {
+            self.counters.checkpoints += 1;
+            self.subscribers[index as usize].told = cursor;
+        }
+        Some(outcome)
+    }
+
+    /// Ends a subscriber, between frames, with a last word if its sink can take one.
+    pub(crate) fn finish(&mut self, index: u32, reason: EndReason) {
+        let subscriber = &mut self.subscribers[index as usize];
+        let speaks = !matches!(reason, EndReason::Closed | EndReason::Stalled);
+        if speaks && subscriber.place != Place::Standing {
+            let why = format!("closing: {}", reason.as_str());
+            let control = match subscriber.checkpoint {
+                Checkpoint::Event => Control::Closing {
+                    reason: reason.as_str(),
+                },
+                Checkpoint::Id | Checkpoint::Off => Control::Comment(&why),
+            };
+            let frame = control.encode(subscriber.form);
+            self.counters.offers += 1;
+            // Full or closed makes no difference any more.
+            if subscriber.sink.offer(&[frame.frame()]) == Offer::Taken {
+                self.counters.bytes += frame.frame().chunk().len() as u64;
+            }
+        }
+        let subscriber = self.remove(index);
+        self.counters.count_ended(reason);
+        self.ended.push(Ended {
+            key: SubscriberKey::new(index, subscriber.join),
+            sink: subscriber.sink,
+            reason,
+            delivered: subscriber.delivered,
+        });
+    }
+}
+
+fn checkpoint(kind: Checkpoint, at: tidewire_core::Cursor) -> Control<'static> {
+    match kind {
+        Checkpoint::Event => Control::At(at),
+        Checkpoint::Id | Checkpoint::Off => Control::Id(at),
+    }
+}
+
+impl LastCheckpoint {
+    fn encode<S>(
+        &mut self,
+        subscriber: &Subscriber<S>,
+        next: Position,
+        cursor: impl FnOnce() -> tidewire_core::Cursor,
+    ) -> &ControlFrame {
+        let (feed, kind, form) = (subscriber.feed, subscriber.checkpoint, subscriber.form);
+        let fits = |(f, n, k, o, _): &(u32, Position, Checkpoint, Form, _)| {
+            (*f, *n, *k, *o) == (feed, next, kind, form)
+        };
+        if !self.0.as_ref().is_some_and(fits) {
+            let frame = checkpoint(kind, cursor()).encode(form);
+            self.0 = Some((feed, next, kind, form, frame));
+        }
+        let (.., frame) = self.0.as_ref().expect("just encoded");
+        frame
+    }
+}
