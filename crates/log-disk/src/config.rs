@@ -63,6 +63,13 @@ pub enum Notice {
         /// What the system says.
         why: String,
     },
+    /// The producer keys of records past their retention could not be saved: after a restart they are not known.
+    KeysNotSaved {
+        /// Which file.
+        file: PathBuf,
+        /// What the system says.
+        why: String,
+    },
     /// Appends fail for want of room, or for good.
     AppendsFail(String),
     /// Appends work again.
@@ -98,6 +105,12 @@ impl fmt::Display for Notice {
             Self::NotRemoved { file, why } => write!(
                 f,
                 "{} is past its retention and could not be removed: {why}",
+                file.display()
+            ),
+            Self::KeysNotSaved { file, why } => write!(
+                f,
+                "{} could not be written ({why}); after a restart, repeated publications of dropped events are stored \
+                 again",
                 file.display()
             ),
             Self::AppendsFail(why) => write!(f, "the log takes no events: {why}"),

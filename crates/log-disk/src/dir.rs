@@ -22,6 +22,7 @@ pub(crate) struct Dir {
     pub(crate) segments: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) lock: PathBuf,
+    pub(crate) keys: PathBuf,
 }
 
 /// A lock on a directory, held as long as it lives.
@@ -34,6 +35,7 @@ impl Dir {
             segments: root.join("segments"),
             state: root.join("state"),
             lock: root.join("lock"),
+            keys: root.join("keys"),
         }
     }
 
@@ -157,7 +159,7 @@ pub(crate) fn open_sealed(
     }
     let bytes = read_all(files, path).map_err(io)?;
     let (end, _) = whole(&bytes, &head, path).map_err(OpenError::Damaged)?;
-    let index = build_index(&bytes, end, head.nonce, first, key);
+    let index = build_index(&bytes, end, &head, key);
     let indexed = Indexed::Memory {
         index,
         data_end: end as u64,

@@ -9,7 +9,7 @@
 //!       12  u32  CRC-32 of the head without this field
 //!       16  u64  epoch
 //!       24  u64  first position
-//!       32  u64  created, in milliseconds since 1970
+//!       32  u64  no record here is older, in milliseconds since 1970: the time of the record before the first
 //!       40  u64  promised length: the file is that long until it is sealed
 //!       48  u64  nonce: salts the CRCs of the group heads, so that nothing published can pass for one
 //!       56  u64  zero
@@ -44,7 +44,7 @@ const KIND_END: u32 = 2;
 pub(crate) struct SegmentHead {
     pub(crate) epoch: Epoch,
     pub(crate) first: Position,
-    pub(crate) created_ms: u64,
+    pub(crate) after_ms: u64,
     pub(crate) promised_bytes: u64,
     pub(crate) nonce: u64,
 }
@@ -64,7 +64,7 @@ impl SegmentHead {
         let numbers = [
             self.epoch.0,
             self.first.0,
-            self.created_ms,
+            self.after_ms,
             self.promised_bytes,
             self.nonce,
         ];
@@ -95,7 +95,7 @@ impl SegmentHead {
         Ok(Self {
             epoch: Epoch(u64_at(bytes, 16)),
             first: Position(u64_at(bytes, 24)),
-            created_ms: u64_at(bytes, 32),
+            after_ms: u64_at(bytes, 32),
             promised_bytes: u64_at(bytes, 40),
             nonce: u64_at(bytes, 48),
         })
@@ -172,11 +172,6 @@ impl GroupHead {
     }
 }
 
-/// Whether these bytes start like a group head, whole or not.
-pub(crate) fn starts_group(bytes: &[u8]) -> bool {
-    bytes.starts_with(&GROUP_MAGIC.to_le_bytes())
-}
-
 /// The offset of the next bytes that look like the start of a group head, at or after `from`.
 pub(crate) fn find_group(bytes: &[u8], from: usize) -> Option<usize> {
     let magic = GROUP_MAGIC.to_le_bytes();
@@ -213,7 +208,7 @@ mod tests {
         let head = SegmentHead {
             epoch: Epoch(3),
             first: Position(4),
-            created_ms: 5,
+            after_ms: 5,
             promised_bytes: 6,
             nonce: 7,
         };
@@ -250,7 +245,7 @@ mod tests {
         let head = SegmentHead {
             epoch: Epoch(3),
             first: Position(4),
-            created_ms: 5,
+            after_ms: 5,
             promised_bytes: 6,
             nonce: 7,
         };

@@ -68,19 +68,20 @@ pub(crate) struct Index {
     pub(crate) chunks: Vec<ChunkStart>,
     pub(crate) terms: Terms,
     pub(crate) keyed: Vec<Keyed>,
-    /// The time of the last record, in milliseconds since 1970.
+    /// The time of the last record, or of the one before the segment, in milliseconds since 1970.
     pub(crate) last_ms: u64,
 }
 
 impl Index {
-    pub(crate) fn new(first: Position) -> Self {
+    /// Of no record yet; none will be older than `after_ms`.
+    pub(crate) fn new(first: Position, after_ms: u64) -> Self {
         Self {
             first,
             next: first,
             chunks: Vec::new(),
             terms: Terms::default(),
             keyed: Vec::new(),
-            last_ms: 0,
+            last_ms: after_ms,
         }
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! lock                               held while the log is open; names its process
 //! state                              how the log was left, its lives, its hash key (`state.rs`)
+//! keys                               producer keys that outlive their records (`keys.rs`)
 //! segments/<first position>.log      records, in groups (`format.rs`)
 //! segments/<first position>.idx      a sealed segment's index, derived (`sidecar.rs`)
 //! ```
@@ -18,6 +19,7 @@ pub mod files;
 mod format;
 mod hash;
 mod index;
+mod keys;
 mod log;
 mod lookup;
 mod open;

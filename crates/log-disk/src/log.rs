@@ -58,7 +58,7 @@ impl DiskLog {
             seed: config.seed[1],
             ..RingConfig::default()
         };
-        let view = View {
+        let mut view = View {
             ring: Ring::new(ring, tail),
             head: segments[0].first,
             tail,
@@ -67,6 +67,7 @@ impl DiskLog {
             segments: segments.into(),
         };
         let now_ms = config.now_ms;
+        view.keep_newest(config.retention.count);
         let shared = Arc::new(Shared::new(config, opened.dir, opened.state.key, view));
         let (writer, inbox) = channel();
         let writing = Writer {
@@ -148,7 +149,7 @@ impl DiskLog {
         }
         let mut view = shared.view_mut();
         let segments = view.segments.clone();
-        let after = segments.partition_point(|segment| segment.last_ms() < first_kept_ms);
+        let after = segments.partition_point(|segment| segment.ends_before(first_kept_ms));
         let Some(segment) = segments.get(after) else {
             let tail = view.tail;
             view.raise_head(tail);
@@ -310,12 +311,7 @@ impl Log for DiskLog {
     }
 
     fn watch(&self, watcher: Arc<dyn Watcher>) {
-        let mut watchers = self
-            .shared
-            .watchers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        watchers.push(watcher);
+        self.shared.watch(watcher);
     }
 
     fn health(&self) -> Result<(), AppendError> {

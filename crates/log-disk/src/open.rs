@@ -13,6 +13,7 @@ use crate::files::{File, draft_path, read_all};
 use crate::format::{GROUP_HEAD_BYTES, GroupHead, HEAD_BYTES, SegmentHead};
 use crate::hash::{HashKey, Kind};
 use crate::index::Index;
+use crate::keys;
 use crate::recover::{Recovered, Refused, recover};
 use crate::segment::{Indexed, Segment, build_index, damage_at};
 use crate::state::{State, Status};
@@ -49,6 +50,8 @@ struct Found {
     sealed: Vec<Arc<Segment>>,
     active: Option<Active>,
     tail: Position,
+    /// The time of the last record, in milliseconds since 1970.
+    last_ms: u64,
 }
 
 /// Opens a directory, or makes a log in it.
@@ -84,7 +87,8 @@ pub(crate) fn open(root: &Path, config: &DiskConfig) -> Result<Opened, OpenError
         Some(active) => active,
         None => {
             let epoch = state.lives.current().epoch;
-            let active = create_segment(&dir, config, epoch, found.tail, config.segment_bytes())?;
+            let bytes = config.segment_bytes();
+            let active = create_segment(&dir, config, epoch, found.tail, found.last_ms, bytes)?;
             active.put_in_place(&dir, config)?
         }
     };
@@ -92,14 +96,13 @@ pub(crate) fn open(root: &Path, config: &DiskConfig) -> Result<Opened, OpenError
         .store(files, &dir.state)
         .map_err(|error| OpenError::io(&dir.state, error))?;
     let all = || found.sealed.iter().chain([&active.segment]);
-    let last_ms = all().map(|segment| segment.last_ms()).max().unwrap_or(0);
     Ok(Opened {
-        window: restore_window(config, state.key, &state.lives, all())?,
+        window: restore_window(config, &dir, &state, all())?,
         rules: restore_rules(config, all())?,
         dir,
         lock,
         state,
-        last_ms,
+        last_ms: found.last_ms,
         active,
         sealed: found.sealed,
     })
@@ -128,6 +131,7 @@ fn create(dir: &Dir, config: &DiskConfig) -> Result<(State, Found), OpenError> {
         sealed: Vec::new(),
         active: None,
         tail: Position::FIRST,
+        last_ms: 0,
     };
     Ok((state, found))
 }
@@ -141,6 +145,7 @@ fn find_segments(dir: &Dir, state: &State, config: &DiskConfig) -> Result<Found,
                 sealed: Vec::new(),
                 active: None,
                 tail: state.lives.current().first,
+                last_ms: 0,
             });
         }
         return Err(OpenError::damaged(
@@ -162,6 +167,7 @@ fn find_segments(dir: &Dir, state: &State, config: &DiskConfig) -> Result<Found,
     check_neighbour(&sealed, last_first, &last_path)?;
     let active = open_last(config, state, last_first, &last_path)?;
     let tail = active.segment.next();
+    let last_ms = active.segment.last_ms();
     let new_life = state.status == (Status::Running { durable: false });
     match active.end_mark {
         // Nothing of the life that wrote it is in there: the file is made again in the new life's name.
@@ -169,11 +175,13 @@ fn find_segments(dir: &Dir, state: &State, config: &DiskConfig) -> Result<Found,
             sealed,
             active: None,
             tail,
+            last_ms,
         }),
         false if !new_life => Ok(Found {
             sealed,
             active: Some(active.active),
             tail,
+            last_ms,
         }),
         is_sealed => {
             let mut active = active.active;
@@ -188,6 +196,7 @@ fn find_segments(dir: &Dir, state: &State, config: &DiskConfig) -> Result<Found,
                 sealed,
                 active: None,
                 tail,
+                last_ms,
             })
         }
     }
@@ -260,7 +269,7 @@ fn open_last(
     }
     // What was found may be in the page cache alone; readers are about to see it.
     file.sync().map_err(io)?;
-    let index = build_index(&bytes, found.end, head.nonce, first, state.key);
+    let index = build_index(&bytes, found.end, &head, state.key);
     let indexed = Indexed::Memory {
         index,
         data_end: end,
@@ -304,6 +313,7 @@ pub(crate) fn create_segment(
     config: &DiskConfig,
     epoch: Epoch,
     first: Position,
+    after_ms: u64,
     bytes: u64,
 ) -> Result<Active, OpenError> {
     let path = dir.segment(first);
@@ -316,7 +326,7 @@ pub(crate) fn create_segment(
     let head = SegmentHead {
         epoch,
         first,
-        created_ms: config.now_ms,
+        after_ms,
         promised_bytes: bytes,
         nonce,
     };
@@ -333,7 +343,7 @@ pub(crate) fn create_segment(
     })?;
     let end = HEAD_BYTES as u64;
     let indexed = Indexed::Memory {
-        index: Index::new(first),
+        index: Index::new(first, after_ms),
         data_end: end,
     };
     Ok(Active {
@@ -375,30 +385,38 @@ impl Active {
 /// Fills the idempotency window from the segments' producer keys, the newest that the window may hold.
 fn restore_window<'a>(
     config: &DiskConfig,
-    key: HashKey,
-    lives: &Lives,
+    dir: &Dir,
+    state: &State,
     segments: impl DoubleEndedIterator<Item = &'a Arc<Segment>>,
 ) -> Result<ProducerWindow, OpenError> {
     let limits = config.producers;
     let mut window = ProducerWindow::new(limits, config.seed[0]);
     let mut found = Vec::new();
     for segment in segments.rev() {
-        let over = segment.last_ms().saturating_add(limits.window_ms) <= config.now_ms;
-        if over || found.len() >= limits.keys_max {
+        let over = config.now_ms.checked_sub(limits.window_ms);
+        if over.is_some_and(|over| segment.ends_before(over)) || found.len() >= limits.keys_max {
             break;
         }
         let files = &*config.files;
         let keyed = segment.keyed(files).or_else(|_| {
-            segment.rebuild_index(files, key)?;
+            segment.rebuild_index(files, state.key)?;
             segment.keyed(files)
         });
         let keyed = keyed.map_err(|error| OpenError::io(&segment.path, error))?;
         found.extend(keyed.into_iter().rev());
     }
+    let first = found
+        .last()
+        .map_or(Position(u64::MAX), |oldest| oldest.position);
+    for produced in keys::load(&*config.files, &dir.keys) {
+        if produced.cursor.seen() < first {
+            window.insert(produced);
+        }
+    }
     for keyed in found.into_iter().rev() {
         window.insert(Produced {
             producer: keyed.producer,
-            cursor: lives.cursor_of(keyed.position),
+            cursor: state.lives.cursor_of(keyed.position),
             time_ms: keyed.time_ms,
         });
     }

@@ -74,6 +74,9 @@ pub(crate) enum Cached<V> {
     Absent,
 }
 
+/// So many things that nobody has read yet stay, however large they are.
+const UNREAD_MIN: usize = 8;
+
 /// Fetched things, bounded in bytes; the longest unused goes first.
 pub(crate) struct Cache<K, V> {
     inner: Mutex<Inner<K, V>>,
@@ -94,7 +97,8 @@ enum Slot<V> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Used {
-    /// Nobody has read it yet: kept even beyond the bound (up to twice), or a reader might never get to see it.
+    /// Nobody has read it yet: kept even beyond the bound (up to twice, and a few in any case), or a reader might never get
+    /// to see it.
     Never,
     No,
     Yes,
@@ -172,14 +176,6 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
             wakers.into_iter().for_each(Waker::wake);
         }
     }
-
-    /// Gives up on a key, so that the next one who asks fetches it again.
-    pub(crate) fn give_up(&self, key: K) {
-        let before = self.inner().slots.remove(&key);
-        if let Some(Slot::Loading(wakers)) = before {
-            wakers.into_iter().for_each(Waker::wake);
-        }
-    }
 }
 
 impl<K: Copy + Eq + Hash, V> Inner<K, V> {
@@ -194,7 +190,8 @@ impl<K: Copy + Eq + Hash, V> Inner<K, V> {
             match self.slots.get_mut(&key) {
                 Some(Slot::Filled { used, .. })
                     if *used == Used::Yes
-                        || (*used == Used::Never && self.bytes <= bytes_max * 2) =>
+                        || (*used == Used::Never
+                            && (self.bytes <= bytes_max * 2 || self.order.len() < UNREAD_MIN)) =>
                 {
                     if *used == Used::Yes {
                         *used = Used::No;

@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tidewire_core::Position;
+use tidewire_core::{Epoch, Position};
 use tidewire_log::{Block, Entry};
 
 use crate::error::Damage;
 use crate::files::{Files, read_all, read_exact_at};
-use crate::format::{GROUP_HEAD_BYTES, RECORD_HEAD_BYTES};
+use crate::format::{GROUP_HEAD_BYTES, RECORD_HEAD_BYTES, SegmentHead};
 use crate::hash::HashKey;
 use crate::index::{ChunkStart, Index, Keyed};
 use crate::sidecar::{Owner, Sidecar};
@@ -137,6 +137,16 @@ impl Segment {
         self.indexed().next()
     }
 
+    /// Whether it holds no record: only the last one may.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next() == self.first
+    }
+
+    /// Whether all of its records are older.
+    pub(crate) fn ends_before(&self, time_ms: u64) -> bool {
+        !self.is_empty() && self.last_ms() < time_ms
+    }
+
     /// The time of its last record, in milliseconds since 1970.
     pub(crate) fn last_ms(&self) -> u64 {
         self.indexed().last_ms()
@@ -261,13 +271,22 @@ impl Segment {
         key: HashKey,
     ) -> io::Result<()> {
         let bytes = read_all(files, &self.path)?;
-        let (data_end, next) = (self.data_end(), self.next());
+        let (data_end, next, last_ms) = (self.data_end(), self.next(), self.last_ms());
         let end = bytes
             .len()
             .min(usize::try_from(data_end).map_err(io::Error::other)?);
-        let mut index = build_index(&bytes, end, self.nonce, self.first, key);
+        // The rest of the head is known from before: no doubt about it is left here.
+        let head = SegmentHead {
+            epoch: Epoch(0),
+            first: self.first,
+            after_ms: last_ms,
+            promised_bytes: 0,
+            nonce: self.nonce,
+        };
+        let mut index = build_index(&bytes, end, &head, key);
         // What cannot be read at the end is a gap to readers, not the end of the segment.
         index.next = next;
+        index.last_ms = last_ms;
         self.set_indexed(Indexed::Memory { index, data_end });
         // If it cannot be stored it stays in memory, which is as good until the next opening.
         let _ = crate::dir::store_sidecar(files, self, key);
@@ -345,17 +364,11 @@ pub(crate) fn damage_at(file: &Path, base: u64, bad: &Bad) -> Damage {
 }
 
 /// Builds a segment's index from its bytes up to `end`, which were found whole.
-pub(crate) fn build_index(
-    bytes: &[u8],
-    end: usize,
-    nonce: u64,
-    first: Position,
-    key: HashKey,
-) -> Index {
-    let mut index = Index::new(first);
+pub(crate) fn build_index(bytes: &[u8], end: usize, head: &SegmentHead, key: HashKey) -> Index {
+    let mut index = Index::new(head.first, head.after_ms);
     let mut group_at = None;
     let start = crate::format::HEAD_BYTES;
-    for step in Walk::new(&bytes[..end], nonce, start, first) {
+    for step in Walk::new(&bytes[..end], head.nonce, start, head.first) {
         match step {
             Step::Group { at, .. } => group_at = Some(at),
             Step::Record {

@@ -50,10 +50,20 @@ impl View {
         true
     }
 
+    /// Moves the head past all but so many records, of which the newest one stays. Positions are contiguous here.
+    pub(crate) fn keep_newest(&mut self, count: Option<u64>) {
+        if let Some(count) = count {
+            self.raise_head(Position(self.tail.0.saturating_sub(count.max(1))));
+        }
+    }
+
     pub(crate) fn floors(&self) -> &Arc<Floors> {
         self.rules.floors()
     }
 }
+
+/// Who is told of commits. Replaced whole, so that the writing thread holds no lock while it tells them.
+pub(crate) type Watchers = Arc<[Arc<dyn Watcher>]>;
 
 /// A chunk: its segment's first position, its start and its end in the file.
 type ChunkKey = (Position, u64, u64);
@@ -70,7 +80,7 @@ pub(crate) struct Shared {
     pub(crate) key: HashKey,
     /// Taken for writing by the writing thread once a group, and by `maintain`. Nobody waits for the disk under it.
     view: RwLock<View>,
-    pub(crate) watchers: RwLock<Vec<Arc<dyn Watcher>>>,
+    watchers: RwLock<Watchers>,
     /// Why appends fail at the moment.
     health: Mutex<Option<AppendError>>,
     /// Bytes of events that wait to be written.
@@ -108,6 +118,21 @@ impl Shared {
 
     pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
         self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who is told of what is committed from now on.
+    pub(crate) fn watchers(&self) -> Watchers {
+        let watchers = self.watchers.read().unwrap_or_else(PoisonError::into_inner);
+        watchers.clone()
+    }
+
+    /// Adds one who is told.
+    pub(crate) fn watch(&self, watcher: Arc<dyn Watcher>) {
+        let mut watchers = self
+            .watchers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *watchers = watchers.iter().cloned().chain([watcher]).collect();
     }
 
     pub(crate) fn notify(&self, notice: &Notice) {

@@ -15,6 +15,7 @@ use crate::config::{Durability, Notice};
 use crate::dir::store_sidecar;
 use crate::error::OpenError;
 use crate::format::{GROUP_HEAD_BYTES, GroupHead, RECORD_HEAD_BYTES, encode_record_head};
+use crate::keys;
 use crate::open::{Active, create_segment};
 use crate::segment::Segment;
 use crate::shared::Shared;
@@ -222,14 +223,13 @@ impl Writer {
             Ok(block) => {
                 (self.tail, self.last_ms) = (next, last_ms);
                 self.window.expire(last_ms);
+                // Those who begin to watch once it is acknowledged are not told of it.
+                let watchers = self.shared.watchers();
                 let batch = self.publish(block);
                 answer(answers, None);
-                let watchers = self.shared.watchers.read();
-                let watchers = watchers.unwrap_or_else(std::sync::PoisonError::into_inner);
                 watchers
                     .iter()
                     .for_each(|watcher| watcher.committed(&batch));
-                drop(watchers);
                 self.shared.set_health(None);
                 self.drop_old();
             }
@@ -324,9 +324,18 @@ impl Writer {
         let length = shared.config.segment_bytes().max(needed);
         let no_room = |error: OpenError| AppendError::Full(error.to_string());
         // First the new one: if there is no room for it, the present one stays as it is.
-        let new = create_segment(&shared.dir, &shared.config, self.epoch(), self.tail, length)
-            .map_err(no_room)?;
-        if let Err(error) = self.active.seal(self.tail) {
+        let new = create_segment(
+            &shared.dir,
+            &shared.config,
+            self.epoch(),
+            self.tail,
+            self.last_ms,
+            length,
+        )
+        .map_err(no_room)?;
+        // An empty one that is too short is replaced by the new one, which has its name.
+        let is_empty = self.active.segment.is_empty();
+        if !is_empty && let Err(error) = self.active.seal(self.tail) {
             let why = format!("{}: {error}", self.active.segment.path.display());
             self.stopped = Some(why.clone());
             return Err(AppendError::Stopped(why));
@@ -341,14 +350,16 @@ impl Writer {
             })?;
         let old = std::mem::replace(&mut self.active, new);
         let mut view = shared.view_mut();
-        view.segments = view
-            .segments
+        let kept = view.segments.len() - usize::from(is_empty);
+        view.segments = view.segments[..kept]
             .iter()
             .chain([&self.active.segment])
             .cloned()
             .collect();
         drop(view);
-        self.store_sidecar(old.segment);
+        if !is_empty {
+            self.store_sidecar(old.segment);
+        }
         Ok(())
     }
 
@@ -376,10 +387,7 @@ impl Writer {
         view.ring.push(block.clone());
         view.ring.evict_to(config.recent_bytes_max as u64);
         view.tail = self.tail;
-        if let Some(count) = config.retention.count {
-            let head = Position(self.tail.0.saturating_sub(count.max(1)));
-            view.raise_head(head);
-        }
+        view.keep_newest(config.retention.count);
         let range = 0..block.len();
         Batch::new(
             vec![Slice { block, range }],
@@ -439,6 +447,7 @@ impl Writer {
             .count();
         let gone = sealed.len() - keep;
         if gone > 0 {
+            self.save_keys(sealed[gone - 1].next());
             let mut view = self.shared.view_mut();
             view.raise_head(sealed[gone - 1].next());
             view.segments = segments[gone..].into();
@@ -446,6 +455,17 @@ impl Writer {
             self.doomed.extend_from_slice(&sealed[..gone]);
         }
         self.remove_doomed();
+    }
+
+    /// Saves the producer keys that are still known and whose records go.
+    fn save_keys(&self, head: Position) {
+        let shared = &self.shared;
+        if let Err(error) = keys::save(&*shared.config.files, &shared.dir.keys, &self.window, head)
+        {
+            let file = shared.dir.keys.clone();
+            let why = error.to_string();
+            shared.notify(&Notice::KeysNotSaved { file, why });
+        }
     }
 
     fn remove_doomed(&mut self) {

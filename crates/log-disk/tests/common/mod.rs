@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod sim_files;
+
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::task::{Wake, Waker};
