@@ -1,6 +1,6 @@
 //! The suite that every log must pass. A backend gives a [`Factory`] and runs all cases from its own tests:
 //!
-//! ```ignore
+//! ```text
 //! tidewire_log::conformance_tests!(MyFactory);
 //! ```
 //!

@@ -18,12 +18,13 @@ pub const CONTROL_TYPE_PREFIX: &str = "tidewire.";
 pub enum Control<'a> {
     /// A comment, so that the path knows we live.
     Heartbeat,
-    /// The first block: names the stream, and is a checkpoint.
+    /// The first block: names the stream, and is a checkpoint unless a gap follows. Of a client that is cut between the
+    /// two, an id would take the gap away: it would come back beyond it.
     Open {
         /// The stream's unguessable id.
         stream: &'a str,
         /// Where it starts.
-        at: Cursor,
+        at: Option<Cursor>,
     },
     /// A checkpoint as an event.
     At(Cursor),
@@ -123,7 +124,7 @@ impl Control<'_> {
 
     fn event(&self) -> (&'static str, Option<Cursor>, Value) {
         match self {
-            Self::Open { stream, at } => ("open", Some(*at), json!({ "stream": stream })),
+            Self::Open { stream, at } => ("open", *at, json!({ "stream": stream })),
             Self::At(cursor) | Self::Id(cursor) => ("at", Some(*cursor), Value::Null),
             Self::Gap {
                 asked,
@@ -171,8 +172,10 @@ mod tests {
             (Control::Id(at), Form::EventStream, "id: #5-7\n\n"),
             (Control::At(at), Form::EventStream, "event: tidewire.at\nid: #5-7\ndata: \n\n"),
             (Control::At(at), Form::Ndjson, "{\"data\":null,\"id\":\"#5-7\",\"type\":\"tidewire.at\"}\n"),
-            (Control::Open { stream: "s", at }, Form::EventStream,
+            (Control::Open { stream: "s", at: Some(at) }, Form::EventStream,
              "event: tidewire.open\nid: #5-7\ndata: {\"stream\":\"s\"}\n\n"),
+            (Control::Open { stream: "s", at: None }, Form::EventStream,
+             "event: tidewire.open\ndata: {\"stream\":\"s\"}\n\n"),
             (gap, Form::EventStream,
              "event: tidewire.gap\ndata: {\"asked\":\"#4-1\\n\",\"newest\":\"#5-7\",\"oldest\":\"#5-7\",\"reason\":\"epoch\"}\n\n"),
             (Control::Closing { reason: "drain" }, Form::EventStream,

@@ -245,11 +245,8 @@ impl Kept {
     }
 
     fn age(&mut self, retention: &Retention, now_ms: u64) {
-        while let Some(oldest) = self.ring.oldest()
-            && retention.has_ended(oldest.time_ms, now_ms)
-        {
-            self.ring.pop_oldest();
-        }
+        self.ring
+            .drop_while(|time_ms| retention.has_ended(time_ms, now_ms));
         self.rules.advance(now_ms);
         self.head_moved();
     }

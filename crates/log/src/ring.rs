@@ -4,6 +4,7 @@
 //! ones as they age, so that a long read gathers few pieces. A ring drops nothing by itself and decides nothing about
 //! retention: its owner calls [`Ring::drop_before`], [`Ring::pop_oldest`] or [`Ring::evict_to`].
 
+mod gather;
 mod held;
 mod index;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use tidewire_core::Position;
 
 use crate::{Block, Floors, Slice};
+use gather::Gather;
 use held::Held;
 use index::Index;
 
@@ -255,6 +257,12 @@ impl Ring {
             number = before;
             let held = self.held(number);
             let first = if number == 0 { self.start_index } else { 0 };
+            let records = (held.block.len() - first) as u64;
+            if asked.is_none() && floors.is_empty() && records <= left {
+                oldest = Some(held.block.entries()[first].position);
+                left -= records;
+                continue;
+            }
             let wanted = |index: usize| {
                 let record = held.block.record(index);
                 let routed = topics
@@ -285,6 +293,20 @@ impl Ring {
         self.start_index += 1;
         if self.start_index == self.held(0).block.len() {
             self.drop_first_block();
+        }
+    }
+
+    /// Drops, oldest first, what has a time that is over.
+    pub fn drop_while(&mut self, is_over: impl Fn(u64) -> bool) {
+        // Times do not fall: a block is over with its newest record.
+        while self
+            .first_block()
+            .is_some_and(|held| is_over(held.time_last_ms))
+        {
+            self.drop_rest_of_first_block();
+        }
+        while self.oldest().is_some_and(|oldest| is_over(oldest.time_ms)) {
+            self.pop_oldest();
         }
     }
 
@@ -439,148 +461,5 @@ fn cost(record_bytes: u32) -> u64 {
     u64::from(record_bytes) + RECORD_OVERHEAD_BYTES
 }
 
-/// Gathers records until a limit is reached; the first one is always taken.
-struct Gather {
-    slices: Vec<Slice>,
-    bytes_left: usize,
-    records_left: usize,
-    next: Position,
-    full: bool,
-}
-
-impl Gather {
-    fn new(bytes_max: usize, records_max: usize) -> Self {
-        Self {
-            slices: Vec::new(),
-            bytes_left: bytes_max,
-            records_left: records_max.max(1),
-            next: Position(0),
-            full: false,
-        }
-    }
-
-    fn range(&mut self, held: &Held, range: std::ops::Range<usize>) {
-        let start = range.start;
-        let mut end = start;
-        for entry in &held.block.entries()[range] {
-            let bytes = entry.bytes as usize;
-            let first = self.slices.is_empty() && end == start;
-            if !first && (bytes > self.bytes_left || self.records_left == 0) {
-                self.full = true;
-                break;
-            }
-            self.bytes_left = self.bytes_left.saturating_sub(bytes);
-            self.records_left -= 1;
-            self.next = entry.position.next();
-            end += 1;
-        }
-        if end > start {
-            self.slices.push(Slice {
-                block: held.block.clone(),
-                range: start..end,
-            });
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use tidewire_core::{Cursor, Epoch, Topic};
-
-    use super::*;
-    use crate::{Event, encode_record};
-
-    const SMALL: RingConfig = RingConfig {
-        merge_bytes: 1 << 20,
-        merge_records: 4,
-        seed: 1,
-    };
-
-    fn event(position: u64) -> Event {
-        let topic = |name: &str| Topic::parse(name).unwrap();
-        let mut event = Event::new(topic(&format!("t/{}", position % 7)), "x", position);
-        event.topics.push(topic("all"));
-        event.id = tidewire_codec::EventId::parse(&format!("id/{position}")).ok();
-        event
-    }
-
-    /// Blocks of one record, at every second position.
-    fn ring(records: u64) -> Ring {
-        let mut ring = Ring::new(SMALL, Position(1));
-        for position in (2..=2 * records).step_by(2) {
-            let mut bytes = Vec::new();
-            let cursor = Cursor::new(Epoch(1), Position(position));
-            let entry = encode_record(&event(position), cursor, position, &mut bytes);
-            ring.push(Arc::new(Block::new(bytes, vec![entry])));
-        }
-        ring
-    }
-
-    fn positions(ring: &Ring, from: u64, topics: Option<&[&[u8]]>) -> Vec<u64> {
-        let RingRead::Found { slices, next } = ring.read(Position(from), topics, 1 << 20, 1 << 20)
-        else {
-            return Vec::new();
-        };
-        assert_eq!(next, ring.end());
-        let of = |slice: &Slice| slice.block.entries()[slice.range.clone()].to_vec();
-        slices.iter().flat_map(of).map(|e| e.position.0).collect()
-    }
-
-    #[test]
-    fn what_is_dropped_leaves_nothing_behind() {
-        for records in 1..14 {
-            for drop_one_by_one in [true, false] {
-                let mut ring = ring(records);
-                if drop_one_by_one {
-                    (0..records).for_each(|_| ring.pop_oldest());
-                } else {
-                    ring.drop_before(ring.end());
-                }
-                assert_eq!((ring.records(), ring.bytes(), ring.oldest()), (0, 0, None));
-                assert_eq!(ring.start(), ring.end());
-                assert_eq!((ring.open_bytes, ring.open_records), (0, 0));
-                assert!(ring.topics.is_empty() && ring.ids.is_empty());
-                ring.pop_oldest();
-                ring.evict_to(0);
-            }
-        }
-    }
-
-    #[test]
-    fn it_answers_from_its_start_to_its_end() {
-        for start in 0..30 {
-            let mut ring = ring(11);
-            ring.drop_before(Position(start));
-            let begins = start.max(1);
-            assert_eq!(ring.start(), Position(begins));
-            assert_eq!(ring.end(), Position(begins.max(23)));
-            let left: Vec<_> = (2..=22).step_by(2).filter(|p| *p >= begins).collect();
-            assert_eq!(ring.records(), left.len() as u64);
-            assert_eq!(positions(&ring, begins, None), left);
-            assert_eq!(positions(&ring, begins, Some(&[b"all"])), left);
-            let sevens: Vec<_> = left.iter().copied().filter(|p| p % 7 == 3).collect();
-            assert_eq!(positions(&ring, begins, Some(&[b"t/3"])), sevens);
-            let before = ring.read(Position(begins - 1), None, 1, 1);
-            assert!(matches!(before, RingRead::Before));
-            for position in 1..=24 {
-                let found = ring.find_id(&format!("id/{position}"));
-                let want = left.contains(&position).then_some(Position(position));
-                assert_eq!(found, want);
-                let found = ring.find_time(position).map(|p| p.0);
-                assert_eq!(found, left.iter().copied().find(|p| *p >= position));
-            }
-        }
-    }
-
-    #[test]
-    fn eviction_takes_whole_blocks_and_leaves_the_newest() {
-        let mut ring = ring(10); // merged: 4, 4; open: 1, 1
-        let each = ring.bytes() / 10;
-        ring.evict_to(9 * each);
-        assert_eq!((ring.records(), ring.start()), (6, Position(9)));
-        ring.pop_oldest();
-        ring.evict_to(0);
-        assert_eq!((ring.records(), ring.start()), (1, Position(19)));
-        assert!(ring.bytes() <= each + 5);
-    }
-}
+mod tests;

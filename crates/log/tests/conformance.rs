@@ -25,7 +25,7 @@ impl Factory for Memory {
             slack_bytes: 0,
             clean: After::Nothing,
             crash: Some(After::Nothing),
-            seeds: 60,
+            seeds: 30,
             steps: 400,
         }
     }
