@@ -10,6 +10,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tower::Service;
 
@@ -124,13 +126,28 @@ fn set_options(front: &Front, socket: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Cuts a connection whose client does not read: whatever is written for it then waits, so only the connection can end it.
+/// In the extensions of each of its requests.
+#[derive(Clone, Default)]
+pub(crate) struct Cut(Arc<Notify>);
+
+impl Cut {
+    pub(crate) fn cut(&self) {
+        self.0.notify_one();
+    }
+}
+
 async fn serve_http1(front: Front, router: Router, io: ServerIo) {
     #[cfg(target_os = "linux")]
     let takeover = crate::takeover::Takeover::default();
     #[cfg(target_os = "linux")]
     let asked = takeover.clone();
     let may_take = cfg!(target_os = "linux") && can_take(&front);
+    let cut = Cut::default();
+    let mut is_cut = pin!(cut.0.notified());
+    let in_requests = cut.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(in_requests.clone());
         #[cfg(target_os = "linux")]
         if may_take {
             request.extensions_mut().insert(takeover.clone());
@@ -151,6 +168,9 @@ async fn serve_http1(front: Front, router: Router, io: ServerIo) {
         if !is_draining && drained.as_mut().poll(cx).is_ready() {
             is_draining = true;
             Pin::new(&mut connection).graceful_shutdown();
+        }
+        if is_cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
         }
         let ended = Pin::new(&mut connection).poll(cx);
         #[cfg(target_os = "linux")]

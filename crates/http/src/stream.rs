@@ -67,13 +67,13 @@ async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Res
     if ask.answer == Answer::Page {
         headers.remove("x-accel-buffering");
         if request.method == Method::HEAD {
-            return Ok(answer(headers, Body::empty()));
+            return Ok(answer(headers, Body::new(Untold)));
         }
         let body = page::read(front, &ask, filter, located).await?;
         return Ok(answer(headers, Body::from(body)));
     }
     if request.method == Method::HEAD {
-        return Ok(answer(headers, Body::empty()));
+        return Ok(answer(headers, Body::new(Untold)));
     }
     let slot = front.slots().take().ok_or_else(|| {
         Problem::unavailable(
@@ -86,6 +86,21 @@ async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Res
         front.counting().gaps.one();
     }
     Ok(open(front, request, &ask, headers, subscription, slot).await)
+}
+
+/// A body of a length that nobody tells: what a HEAD answer stands for has no Content-Length either.
+struct Untold;
+
+impl http_body::Body for Untold {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
 }
 
 fn answer(headers: HeaderMap, body: Body) -> Response {

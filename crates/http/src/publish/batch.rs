@@ -9,6 +9,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use super::Publisher;
 use crate::event::RawEvent;
 use crate::front::Front;
 use crate::problem::Problem;
+use crate::serve::Cut;
 
 /// A group is committed when it has so many events or bytes, at the latest.
 const GROUP_EVENTS_MAX: usize = 4096;
@@ -40,8 +43,6 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 enum Line {
     Ack(Bytes),
     Failed(StatusCode, Bytes),
-    /// Nothing more: the client did not read what it was told.
-    Cut,
 }
 
 /// Runs a batch in a task of its own; answers with its status and the lines as they come.
@@ -50,14 +51,18 @@ pub(super) async fn run(
     publisher: Publisher,
     body: Body,
     all_ids: bool,
+    cut: Option<Cut>,
 ) -> (StatusCode, Body) {
     let (sender, receiver) = mpsc::channel(ACKS_WAITING_MAX);
+    let deaf = Arc::new(AtomicBool::new(false));
     let batch = Batch {
         lines: Lines::new(front.limits().line_bytes_max()),
         front,
         publisher,
         all_ids,
         acks: sender,
+        cut,
+        deaf: Arc::clone(&deaf),
         waiting: Vec::new(),
         waiting_bytes: 0,
         read: 0,
@@ -67,6 +72,7 @@ pub(super) async fn run(
     let mut acks = Acks {
         first: None,
         receiver,
+        deaf,
     };
     // A batch whose first event is bad has stored nothing; say so by the status as well.
     let first = tokio::time::timeout(HEAD_WAIT, acks.receiver.recv()).await;
@@ -83,6 +89,10 @@ struct Batch {
     publisher: Publisher,
     all_ids: bool,
     acks: mpsc::Sender<Line>,
+    /// Cuts the connection: an answer that nobody reads is not asked for its end either.
+    cut: Option<Cut>,
+    /// Tells the answer that it broke off.
+    deaf: Arc<AtomicBool>,
     lines: Lines,
     /// Lines that were checked and wait for their commit, with their index.
     waiting: Vec<(usize, Bytes)>,
@@ -106,8 +116,10 @@ impl Batch {
             Ok(()) => {}
             Err(Stop::Deaf) => {
                 self.front.counting().batches_cut.one();
-                // There may be no room for this either; then dropping the sender ends the answer.
-                let _ = self.acks.try_send(Line::Cut);
+                self.deaf.store(true, Ordering::Release);
+                if let Some(cut) = &self.cut {
+                    cut.cut();
+                }
             }
             Err(Stop::Failed(index, problem)) => {
                 self.front.counting().publishes_refused.one();
@@ -364,6 +376,7 @@ impl Lines {
 struct Acks {
     first: Option<Line>,
     receiver: mpsc::Receiver<Line>,
+    deaf: Arc<AtomicBool>,
 }
 
 impl http_body::Body for Acks {
@@ -378,11 +391,13 @@ impl http_body::Body for Acks {
             Some(line) => Poll::Ready(Some(line)),
             None => self.receiver.poll_recv(cx),
         };
-        line.map(|line| {
-            line.map(|line| match line {
-                Line::Ack(bytes) | Line::Failed(_, bytes) => Ok(Frame::data(bytes)),
-                Line::Cut => Err(io::Error::other("the acknowledgements were not read")),
-            })
+        line.map(|line| match line {
+            Some(Line::Ack(bytes) | Line::Failed(_, bytes)) => Some(Ok(Frame::data(bytes))),
+            // Its end would say that all went well.
+            None if self.deaf.load(Ordering::Acquire) => {
+                Some(Err(io::Error::other("the acknowledgements were not read")))
+            }
+            None => None,
         })
     }
 }

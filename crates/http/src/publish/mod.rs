@@ -240,7 +240,8 @@ async fn ndjson(front: &Front, request: &Parts, body: Body) -> Result<Response, 
             )));
         }
     };
-    let (status, body) = batch::run(front.clone(), publisher, body, all_ids).await;
+    let cut = request.extensions.get().cloned();
+    let (status, body) = batch::run(front.clone(), publisher, body, all_ids, cut).await;
     let mut response = answer("application/x-ndjson", body);
     *response.status_mut() = status;
     Ok(response)

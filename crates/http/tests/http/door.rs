@@ -1,0 +1,258 @@
+//! Who is answered, and with which errors.
+
+use crate::server::{header, start, start_with};
+
+#[test]
+fn paths_and_methods() {
+    let server = start();
+    #[rustfmt::skip]
+    let table = [
+        ("GET /nothing", 404, ""),
+        ("GET /topics", 404, ""),
+        ("GET /topics/", 404, ""),
+        ("PUT /topics/a", 405, "GET, HEAD, POST, OPTIONS"),
+        ("DELETE /.well-known/mercure", 405, "GET, HEAD, POST, OPTIONS"),
+        ("POST /healthz", 405, "GET, HEAD, OPTIONS"),
+        ("POST /", 405, "GET, HEAD, OPTIONS"),
+        ("GET /healthz", 200, ""),
+        ("GET /readyz", 200, ""),
+        ("GET /openapi.json", 200, ""),
+        ("GET /", 200, ""),
+        ("GET /playground.js", 200, ""),
+        ("OPTIONS /topics/a", 204, "GET, HEAD, POST, OPTIONS"),
+        ("OPTIONS /nothing", 404, ""),
+        ("GET /.well-known/mercure", 400, ""),
+        ("GET /.well-known/mercure?topic=a%7Bid%7D", 400, ""),
+        ("GET /.well-known/mercure?match_urlpattern=a", 400, ""),
+        ("GET /topics/a%00", 400, ""),
+        ("GET /topics/a?since=yesterday", 400, ""),
+    ];
+    for (line, status, allow) in table {
+        let answer = server.ask(&format!("{line} HTTP/1.1\r\nHost: localhost"), "");
+        assert_eq!(answer.status, status, "{line}: {}", answer.body);
+        assert_eq!(answer.header("allow").unwrap_or_default(), allow, "{line}");
+        assert_eq!(
+            answer.header("x-content-type-options"),
+            Some("nosniff"),
+            "{line}"
+        );
+        if status >= 400 {
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json"),
+                "{line}"
+            );
+            let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+            assert_eq!(problem["status"], status);
+            for member in ["type", "title", "detail"] {
+                assert!(
+                    problem[member]
+                        .as_str()
+                        .is_some_and(|text| !text.is_empty()),
+                    "{line} {member}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_loads_nothing_but_its_own() {
+    let server = start();
+    let page = server.get("/");
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").unwrap();
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"));
+    for (path, content_type) in [
+        ("/playground.js", "text/javascript; charset=utf-8"),
+        ("/playground.css", "text/css; charset=utf-8"),
+    ] {
+        assert_eq!(server.get(path).header("content-type"), Some(content_type));
+    }
+}
+
+/// A page whose name was made to resolve to 127.0.0.1 is of its own origin in the browser's eyes; its name gives it away.
+#[test]
+fn dns_rebinding_is_refused() {
+    let server = start();
+    for (line, body) in [
+        ("GET /topics/a", ""),
+        ("POST /topics/a", "x"),
+        ("GET /", ""),
+        ("GET /healthz", ""),
+    ] {
+        for host in ["evil.example:8080", "127.0.0.1.evil.example", "192.168.0.2"] {
+            let head = format!("{line} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}");
+            let answer = server.ask(&head, body);
+            assert_eq!(answer.status, 403, "{line} {host}");
+            assert!(answer.body.contains("--anonymous all"), "{}", answer.body);
+            assert_eq!(answer.header("access-control-allow-origin"), None);
+        }
+    }
+    assert_eq!(server.front.counters().events, 0);
+}
+
+/// A form needs no script and no preflight, so the answer being unreadable does not help.
+#[test]
+fn a_form_post_from_another_site_is_refused() {
+    let keyless = start();
+    let open = start_with(|settings| settings.access.keyless = false);
+    #[rustfmt::skip]
+    let table = [
+        ("", 200),
+        ("\r\nOrigin: http://localhost", 200),
+        ("\r\nOrigin: https://evil.example\r\nSec-Fetch-Site: cross-site", 403),
+        ("\r\nOrigin: null\r\nSec-Fetch-Site: cross-site", 403),
+        ("\r\nSec-Fetch-Site: cross-site", 403),
+        ("\r\nSec-Fetch-Site: same-site", 403),
+    ];
+    for server in [&keyless, &open] {
+        for (target, content_type, body) in [
+            (
+                "/.well-known/mercure",
+                "application/x-www-form-urlencoded",
+                "topic=a&data=x",
+            ),
+            ("/topics/a", "text/plain", "x"),
+        ] {
+            for (lines, want) in table {
+                let head = format!(
+                    "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}{lines}"
+                );
+                let answer = server.ask(&head, body);
+                assert_eq!(answer.status, want, "{target} {lines}: {}", answer.body);
+            }
+        }
+    }
+}
+
+#[test]
+fn forwarded_requests_are_refused_without_keys() {
+    let server = start();
+    for line in [
+        "Forwarded: for=1.2.3.4",
+        "X-Forwarded-For: 1.2.3.4",
+        "X-Forwarded-Proto: https",
+        "Via: 1.1 nginx",
+    ] {
+        let answer = server.ask(
+            &format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{line}"),
+            "",
+        );
+        assert_eq!(answer.status, 403, "{line}");
+        assert!(answer.body.contains("--anonymous all"), "{}", answer.body);
+    }
+}
+
+#[test]
+fn a_page_on_a_development_server_works() {
+    let server = start();
+    let origin = "Origin: http://localhost:5173";
+    let preflight = server.ask(
+        &format!(
+            "OPTIONS /.well-known/mercure HTTP/1.1\r\nHost: localhost\r\n{origin}\r\n\
+             Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: last-event-id"
+        ),
+        "",
+    );
+    assert_eq!(preflight.status, 204);
+    assert_eq!(
+        preflight.header("access-control-allow-origin"),
+        Some("http://localhost:5173")
+    );
+    let allowed = preflight.header("access-control-allow-headers").unwrap();
+    for name in [
+        "authorization",
+        "cache-control",
+        "content-type",
+        "idempotency-key",
+        "last-event-id",
+    ] {
+        assert!(allowed.contains(name), "{allowed}");
+    }
+    assert!(
+        preflight
+            .header("access-control-allow-methods")
+            .unwrap()
+            .contains("POST")
+    );
+    assert!(preflight.header("access-control-max-age").is_some());
+
+    let (head, _) = server.stream("/topics/a", &format!("{origin}\r\n"), "\n\n");
+    assert_eq!(
+        header(&head, "access-control-allow-origin"),
+        Some("http://localhost:5173")
+    );
+    let exposed = header(&head, "access-control-expose-headers").unwrap();
+    assert!(exposed.contains("tidewire-gap"), "{exposed}");
+
+    let foreign = server.ask(
+        "OPTIONS /topics/a HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\
+         Access-Control-Request-Method: POST",
+        "",
+    );
+    assert_eq!(foreign.status, 403);
+    assert_eq!(foreign.header("access-control-allow-methods"), None);
+}
+
+#[test]
+fn subscribers_beyond_the_limit_are_refused_in_a_way_that_heals() {
+    let server = start_with(|settings| settings.limits.subscribers_max = 1);
+    let mut first = server.connect();
+    first.send("GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    first.head();
+
+    let program = server.ask(
+        "GET /topics/a HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream",
+        "",
+    );
+    assert_eq!(program.status, 503);
+    assert!(program.header("retry-after").is_some());
+
+    let browser = server.ask(
+        "GET /topics/a HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nSec-Fetch-Mode: cors",
+        "",
+    );
+    assert_eq!(
+        (browser.status, browser.header("content-type")),
+        (200, Some("text/event-stream"))
+    );
+    let retry = browser
+        .body
+        .strip_prefix("retry: ")
+        .and_then(|rest| rest.split('\n').next());
+    assert!(
+        (2_000..=10_000).contains(&retry.unwrap().parse::<u64>().unwrap()),
+        "{}",
+        browser.body
+    );
+
+    // Publishing and health go on.
+    assert_eq!(
+        server
+            .ask("POST /topics/a HTTP/1.1\r\nHost: localhost", "x")
+            .status,
+        200
+    );
+    assert_eq!(server.get("/healthz").status, 200);
+
+    let counters = server.front.counters();
+    assert_eq!((counters.refused, counters.refused_softly), (1, 1));
+
+    drop(first);
+    while server.front.subscribers() > 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let (head, _) = server.stream("/topics/a", "", "\n\n");
+    assert!(head.starts_with("HTTP/1.1 200"), "a place is free again");
+}

@@ -1,0 +1,9 @@
+//! The HTTP contract, tried with real sockets: a listener on port 0, the memory log, and clients that write raw bytes.
+
+mod batches;
+mod connections;
+mod door;
+mod pages;
+mod publishing;
+mod server;
+mod subscribing;
