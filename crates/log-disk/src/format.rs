@@ -150,12 +150,18 @@ impl GroupHead {
 
     /// The head at the start of these bytes, if it is one.
     pub(crate) fn decode(bytes: &[u8], nonce: u64) -> Option<Self> {
-        let bytes: &[u8; GROUP_HEAD_BYTES] = bytes.get(..GROUP_HEAD_BYTES)?.try_into().ok()?;
+        let head: &[u8; GROUP_HEAD_BYTES] = bytes.get(..GROUP_HEAD_BYTES)?.try_into().ok()?;
+        (u32_at(head, 4) == Self::crc(head, nonce))
+            .then(|| Self::believe(head))
+            .flatten()
+    }
+
+    /// What looks like a head at the start of these bytes, its checksum not looked at.
+    pub(crate) fn believe(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..GROUP_HEAD_BYTES)?;
         let kind = u32_at(bytes, 8);
-        let whole = u32_at(bytes, 0) == GROUP_MAGIC
-            && u32_at(bytes, 4) == Self::crc(bytes, nonce)
-            && (kind == KIND_RECORDS || kind == KIND_END);
-        whole.then(|| Self {
+        let fits = u32_at(bytes, 0) == GROUP_MAGIC && (kind == KIND_RECORDS || kind == KIND_END);
+        fits.then(|| Self {
             is_end: kind == KIND_END,
             bytes: u32_at(bytes, 12),
             count: u32_at(bytes, 16),

@@ -22,6 +22,7 @@ mod index;
 mod keys;
 mod log;
 mod lookup;
+pub mod offline;
 mod open;
 mod platform;
 mod pool;

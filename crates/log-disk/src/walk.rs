@@ -46,7 +46,8 @@ pub(crate) enum Why {
 /// The walk.
 pub(crate) struct Walk<'a> {
     bytes: &'a [u8],
-    nonce: u64,
+    /// With which the group heads were salted; `None`: it is lost, and they are believed as they are.
+    nonce: Option<u64>,
     at: usize,
     next: Position,
 }
@@ -56,7 +57,17 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(bytes: &'a [u8], nonce: u64, at: usize, next: Position) -> Self {
         Self {
             bytes,
-            nonce,
+            nonce: Some(nonce),
+            at,
+            next,
+        }
+    }
+
+    /// Over bytes whose segment's head is lost. Records still have their own checksums.
+    pub(crate) fn lenient(bytes: &'a [u8], at: usize, next: Position) -> Self {
+        Self {
+            bytes,
+            nonce: None,
             at,
             next,
         }
@@ -73,7 +84,11 @@ impl<'a> Walk<'a> {
     }
 
     fn group_at(&self, at: usize) -> Option<GroupHead> {
-        GroupHead::decode(self.bytes.get(at..)?, self.nonce)
+        let bytes = self.bytes.get(at..)?;
+        match self.nonce {
+            Some(nonce) => GroupHead::decode(bytes, nonce),
+            None => GroupHead::believe(bytes),
+        }
     }
 
     /// The length of the record whose head is at `at`, as the head says, if it fits.
@@ -166,7 +181,7 @@ impl Iterator for Walk<'_> {
     fn next(&mut self) -> Option<Step> {
         let at = self.at;
         let rest = self.bytes.get(at..).filter(|rest| !rest.is_empty())?;
-        if let Some(head) = GroupHead::decode(rest, self.nonce) {
+        if let Some(head) = self.group_at(at) {
             if head.first != self.next {
                 return Some(self.misplaced(at, head.first));
             }

@@ -29,6 +29,7 @@ pub use batch::{Batch, BatchRecord, Slice};
 pub use block::{Block, Entry};
 pub use encode::encode_record;
 pub use event::Event;
+// An event's own words, for whoever makes events and may not know the codec.
 pub use floors::{Floor, Floors};
 pub use lives::{Life, Lives};
 pub use memory::{MemoryConfig, MemoryLog};
@@ -36,6 +37,7 @@ pub use producers::{Plan, Produced, ProducerLimits, ProducerWindow};
 pub use read::{Bounds, Gap, GapReason, Locate, Located, Read, ReadAsk, Start};
 pub use retention::Retention;
 pub use rules::{Rule, Rules};
+pub use tidewire_codec::{EventId, EventType};
 
 use std::sync::Arc;
 use std::task::Waker;
