@@ -97,6 +97,35 @@ fn a_panicking_watcher_silences_nobody_for_good() {
     assert_eq!(*counts.0.lock().unwrap(), 1);
 }
 
+#[test]
+fn publishers_that_outrun_their_watchers_go_at_their_pace() {
+    /// How far behind the log a slow watcher is told.
+    struct Slow(Mutex<(u64, u64)>, Arc<MemoryLog>);
+    impl Watcher for Slow {
+        fn committed(&self, batch: &Batch) {
+            std::thread::sleep(std::time::Duration::from_micros(5));
+            let mut seen = self.0.lock().unwrap();
+            seen.0 += batch.records().count() as u64;
+            seen.1 = seen.1.max(self.1.bounds().tail.0 - batch.next().0);
+        }
+    }
+    let log = Arc::new(MemoryLog::new(MemoryConfig::default()));
+    let slow = Arc::new(Slow(Mutex::default(), log.clone()));
+    log.watch(slow.clone());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..2500 {
+                    append(&log, vec![event("x")]).unwrap();
+                }
+            });
+        }
+    });
+    let (told, behind) = *slow.0.lock().unwrap();
+    assert_eq!(told, 10_000);
+    assert!(behind < 1024 + 10, "{behind} commits behind");
+}
+
 fn after(log: &MemoryLog, epoch: u64, seen: u64) -> Located {
     let answer = Arc::new(Mutex::new(None));
     let done = answer.clone();

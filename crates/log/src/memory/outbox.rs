@@ -1,20 +1,29 @@
 //! Commits on their way to the watchers: in order, and outside of every other lock, so that a watcher may use the log.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::{Batch, Watcher};
 
-/// What watchers have not been told yet. Holds little: whoever put something in empties it, or finds another at it.
+/// How many commits may wait to be told before whoever appends waits with them.
+const WAITING_MAX: usize = 1024;
+
+/// What watchers have not been told yet. Whoever put something in empties it, or finds another at it.
 #[derive(Default)]
-pub(super) struct Outbox(Mutex<Waiting>);
+pub(super) struct Outbox {
+    waiting: Mutex<Waiting>,
+    /// The queue is short again, or nobody is telling.
+    moved: Condvar,
+}
 
 #[derive(Default)]
 struct Waiting {
     batches: VecDeque<Batch>,
     watchers: Arc<Vec<Arc<dyn Watcher>>>,
-    /// Somebody is telling the watchers, and will go on until nothing waits.
-    delivering: bool,
+    /// Somebody is telling the watchers, and will go on until nothing waits or another takes over.
+    telling: bool,
+    /// How many stand at the full queue.
+    standing: usize,
 }
 
 impl Outbox {
@@ -27,37 +36,61 @@ impl Outbox {
         self.lock().batches.push_back(batch);
     }
 
-    /// Tells the watchers all that waits, unless another thread (or a caller of ours) is at it.
+    /// Tells the watchers all that waits, unless another thread (or a caller of ours) is at it. Waits for it only while
+    /// more than [`WAITING_MAX`] commits are behind: publishers that outrun their watchers go at the watchers' pace.
     pub(super) fn deliver(&self) {
         let mut waiting = self.lock();
-        if std::mem::replace(&mut waiting.delivering, true) {
-            return;
+        while waiting.telling {
+            if waiting.batches.len() <= WAITING_MAX {
+                return;
+            }
+            waiting.standing += 1;
+            waiting = self
+                .moved
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.standing -= 1;
         }
-        let end = Delivering(self);
+        waiting.telling = true;
+        let mut turn = Turn {
+            outbox: self,
+            is_over: false,
+        };
+        let mut told = 0;
         while let Some(batch) = waiting.batches.pop_front() {
             let watchers = waiting.watchers.clone();
             drop(waiting);
             for watcher in &*watchers {
                 watcher.committed(&batch);
             }
+            told += 1;
             waiting = self.lock();
+            if waiting.standing > 0 && told >= WAITING_MAX {
+                // One publisher must not work for all the others for good.
+                break;
+            }
         }
         // Under the lock that found nothing left: who puts something in later sees that nobody is at it.
-        waiting.delivering = false;
-        drop(waiting);
-        std::mem::forget(end);
+        waiting.telling = false;
+        turn.is_over = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A watcher that panics must not silence the others for good.
-struct Delivering<'a>(&'a Outbox);
+/// Ends a turn at telling, also when a watcher panics: that must not silence the others for good.
+struct Turn<'a> {
+    outbox: &'a Outbox,
+    is_over: bool,
+}
 
-impl Drop for Delivering<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.lock().delivering = false;
+        if !self.is_over {
+            self.outbox.lock().telling = false;
+        }
+        self.outbox.moved.notify_all();
     }
 }

@@ -98,3 +98,33 @@ fn eviction_takes_whole_blocks_and_leaves_the_newest() {
     assert_eq!((ring.records(), ring.start()), (1, Position(19)));
     assert!(ring.bytes() <= each + 5);
 }
+
+#[test]
+fn terms_that_share_a_hash_are_told_apart() {
+    let empty = ring(0);
+    let mut by_hash = std::collections::HashMap::new();
+    let (one, other) = (0_u32..)
+        .find_map(|n| {
+            let hash = empty.ids.hash(format!("id/{n}").as_bytes());
+            Some((by_hash.insert(hash, n)?, n))
+        })
+        .expect("2^32 hashes, and more ids");
+    let names = [one, other].map(|n| format!("id/{n}"));
+    let mut ring = ring(0);
+    for (position, name) in (1..).zip(&names) {
+        assert_eq!(ring.find_id(name), None);
+        let mut event = Event::new(Topic::parse(name).unwrap(), "", 0);
+        event.id = tidewire_codec::EventId::parse(name).ok();
+        let mut bytes = Vec::new();
+        let cursor = Cursor::new(Epoch(1), Position(position));
+        let entry = encode_record(&event, cursor, 0, &mut bytes);
+        ring.push(Arc::new(Block::new(bytes, vec![entry])));
+    }
+    for (position, name) in (1..).zip(&names) {
+        let found = (Position(position), 1);
+        assert_eq!(ring.find_id(name), Some(found.0));
+        let topic: &[&[u8]] = &[name.as_bytes()];
+        let last = ring.find_last(9, Some(topic), &Floors::default());
+        assert_eq!(last, Some(found));
+    }
+}
