@@ -234,7 +234,7 @@ fn private_events_need_a_grant_and_a_grant_ends() {
     ] {
         assert_eq!(post(&server, "/.well-known/mercure", &lines, body).0, 200);
     }
-    let reader = token(&[], &["mine"], Some(1_000_500));
+    let reader = token(&[], &["mine"], Some(1_001_000));
     let target = "/topics/a?since=earliest&checkpoint=off";
     let (_, body) = server.stream(target, "", "data: open\n\n");
     assert!(!body.contains("secret"));
