@@ -24,6 +24,7 @@ pub(super) const NOW: u64 = 1_795_250_000_000;
 /// How long an answer may take before a case gives it up: longer than a loaded machine needs, shorter than a night.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOADS_MAX: usize = 100_000;
+const TELLS_MAX: usize = 20_000;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -347,7 +348,7 @@ impl Recorder {
 
     /// Waits until so many records were told.
     pub(super) fn wait_for(&self, count: usize) -> Vec<Seen> {
-        for _ in 0..LOADS_MAX {
+        for _ in 0..TELLS_MAX {
             let told = self.told.lock().expect("unpoisoned");
             if told.len() >= count {
                 return told.clone();
