@@ -58,8 +58,8 @@ impl RawEvent {
         Ok(Event {
             topics,
             data,
-            event_type: check_type(self.event_type.unwrap_or_default())?,
-            id: check_id(self.id.unwrap_or_default())?,
+            event_type: check_type(&self.event_type.unwrap_or_default())?,
+            id: check_id(&self.id.unwrap_or_default())?,
             retry_ms: self.retry,
             private: self.private.unwrap_or_default(),
             time_ms: now_ms,
@@ -149,34 +149,34 @@ fn check_name(what: &str, name: &str) -> Result<(), Problem> {
     }
 }
 
-fn check_type(name: String) -> Result<Option<EventType>, Problem> {
+fn check_type(name: &str) -> Result<Option<EventType>, Problem> {
     if name.is_empty() {
         return Ok(None);
     }
-    check_name("type", &name)?;
+    check_name("type", name)?;
     // mercure.md, 2.22: `mercure` is the type of the hub's own events about subscriptions.
     if name.starts_with(CONTROL_TYPE_PREFIX) || name == "mercure" {
         return Err(Problem::bad_event(format!(
             "the type {name:?} is the hub's own: nobody may publish `mercure` or a type that starts with `{CONTROL_TYPE_PREFIX}`"
         )));
     }
-    EventType::parse(&name)
+    EventType::parse(name)
         .map(Some)
         .map_err(|error| Problem::bad_event(format!("the type {error}")))
 }
 
-fn check_id(id: String) -> Result<Option<EventId>, Problem> {
+fn check_id(id: &str) -> Result<Option<EventId>, Problem> {
     if id.is_empty() {
         return Ok(None);
     }
-    check_name("id", &id)?;
+    check_name("id", id)?;
     // mercure.md, 2.22: `#` begins the ids that hubs make, `earliest` asks for everything.
     if id.starts_with('#') || id == "earliest" {
         return Err(Problem::bad_event(format!(
             "the id {id:?} is the hub's: an event's own id must not start with `#` and must not be `earliest`"
         )));
     }
-    EventId::parse(&id)
+    EventId::parse(id)
         .map(Some)
         .map_err(|error| Problem::bad_event(format!("the id {error}")))
 }

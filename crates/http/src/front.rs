@@ -251,10 +251,12 @@ impl Front {
 
     /// Notes what ends a stream; it ends at once if the hub is ending.
     pub(crate) fn register(&self, ender: Ender) -> Registration {
-        let key = self.enders().insert(ender.clone());
+        let mut enders = self.enders();
+        let key = enders.insert(ender);
         if self.is_draining() {
-            ender.end(EndReason::Drain);
+            enders[key].end(EndReason::Drain);
         }
+        drop(enders);
         Registration {
             front: self.clone(),
             key,

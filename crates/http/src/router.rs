@@ -17,7 +17,6 @@ const HUB_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Everything that a hub answers, as a service to serve or to nest.
-#[must_use]
 pub fn router(front: Front) -> Router {
     Router::new()
         .route(

@@ -46,7 +46,6 @@ impl Hub {
     }
 
     /// Everything the hub answers, as a service to nest in a router, or to serve with any server that takes tower services.
-    #[must_use]
     pub fn service(&self) -> Router {
         tidewire_http::router(self.front.clone())
     }

@@ -256,3 +256,34 @@ fn subscribers_beyond_the_limit_are_refused_in_a_way_that_heals() {
     let (head, _) = server.stream("/topics/a", "", "\n\n");
     assert!(head.starts_with("HTTP/1.1 200"), "a place is free again");
 }
+
+/// The description names what exists, and nothing else: each path answers, with the methods it lists.
+#[test]
+fn the_description_is_true() {
+    let server = start();
+    let description: serde_json::Value =
+        serde_json::from_str(&server.get("/openapi.json").body).unwrap();
+    let paths = description["paths"].as_object().unwrap();
+    for (path, operations) in paths {
+        let target = path.replace("{topic}", "a");
+        let allowed = server.ask(&format!("OPTIONS {target} HTTP/1.1\r\nHost: localhost"), "");
+        let allowed = allowed.header("allow").unwrap_or_default().to_lowercase();
+        for method in operations.as_object().unwrap().keys() {
+            let known = allowed.split(", ").any(|have| have == method);
+            assert!(
+                known || method == "parameters",
+                "{method} {path}: {allowed}"
+            );
+        }
+        assert_eq!(
+            allowed.contains("post"),
+            operations["post"].is_object(),
+            "{path}"
+        );
+    }
+    let text = description.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(description.pointer(pointer).is_some(), "{pointer}");
+    }
+}

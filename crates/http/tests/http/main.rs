@@ -3,6 +3,7 @@
 mod batches;
 mod connections;
 mod door;
+mod http2;
 mod pages;
 mod publishing;
 mod server;
