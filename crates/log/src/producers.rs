@@ -79,7 +79,8 @@ impl ProducerWindow {
     /// # Errors
     /// [`AppendError::KeyReused`] for the first event whose key was used for something else.
     pub fn plan(&self, events: &[Event], now_ms: u64) -> Result<Vec<Plan>, AppendError> {
-        let mut here: HashMap<[u8; 16], (usize, [u8; 16])> = HashMap::new();
+        let mut here: HashMap<[u8; 16], (usize, [u8; 16]), _> =
+            HashMap::with_hasher(self.by_key.hasher().clone());
         let mut plans = Vec::with_capacity(events.len());
         for (index, event) in events.iter().enumerate() {
             let Some(producer) = event.producer else {
