@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completions, config, decode, encode, publish, serve, subscribe, token};
+use crate::commands::{completions, config, decode, encode, log, publish, serve, subscribe, token};
 use crate::failure::{Failure, Outcome};
 use crate::settings;
 
@@ -29,6 +29,7 @@ enum Command {
     Sub(Box<subscribe::Subscribe>),
     Decode(decode::Decode),
     Encode(encode::Encode),
+    Log(log::Log),
     Token(token::Token),
     Config(config::Config),
     Completions(completions::Completions),
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Outcome {
         Command::Sub(subscribe) => subscribe.run(),
         Command::Decode(decode) => decode.run(),
         Command::Encode(encode) => encode.run(),
+        Command::Log(log) => log.run(),
         Command::Token(token) => token.run(),
         Command::Config(config) => config.run(&sources),
         Command::Completions(completions) => completions.run(),

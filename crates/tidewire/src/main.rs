@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod failure;
 mod files;
+mod log_dir;
 mod output;
 mod quote;
 mod remote;

@@ -323,8 +323,16 @@ fn detail(body: &[u8]) -> String {
     line.chars().filter(|c| !c.is_control()).take(500).collect()
 }
 
-/// What an error says, without the name of the function that failed.
-pub(crate) fn said(error: &std::io::Error) -> String {
+/// Without the system's number for it.
+pub(crate) fn plain(text: &str) -> String {
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_lowercase()
+}
+
+/// What an error of the system says.
+fn said(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error")
         .next()

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::failure::{Failure, Outcome};
-use crate::remote::{self, HubArgs, below, start_one};
+use crate::remote::{self, HubArgs, below};
 use crate::{output, quote, signals};
 
 use print::Printer;
@@ -221,11 +221,12 @@ impl Follow {
 
     /// A connection is lost or was not made; another follows, unless there never was one.
     fn lost(&mut self, error: &Error) -> Outcome {
-        let is_unreachable = matches!(error, Error::Connect(_) | Error::ConnectTimeout(_));
-        if is_unreachable && !self.was_open {
-            let failure =
-                Failure::failed(format!("cannot reach the hub at {}: {error}", self.base));
-            return Err(failure.next(start_one(&self.base)));
+        if let (Error::Connect(_) | Error::ConnectTimeout(_), false) = (error, self.was_open) {
+            let why = match error {
+                Error::Connect(cause) => remote::plain(cause),
+                _ => "no answer".to_owned(),
+            };
+            return Err(remote::RemoteError::Unreachable(why).into_failure(&self.base));
         }
         // A stream's life ends by design every hour; that is no news.
         let is_news = !matches!(error, Error::Ended | Error::Silent(_));

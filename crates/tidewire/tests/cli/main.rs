@@ -3,6 +3,7 @@
 mod follow;
 mod limits;
 mod manners;
+mod offline;
 mod paste;
 mod restarts;
 mod settings;

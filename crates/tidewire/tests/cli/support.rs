@@ -325,7 +325,6 @@ impl Hub {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -362,7 +361,6 @@ pub(crate) fn try_http(address: &str, head: &str, body: &str) -> std::io::Result
         } else {
             body.to_owned()
         },
-        head: head.to_owned(),
     })
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tidewire_core::{Cursor, Epoch};
 use tidewire_hub::Log;
 use tidewire_log::{MemoryConfig, MemoryLog, ProducerLimits, Retention, Rule};
-use tidewire_log_disk::{DiskConfig, DiskLog, OpenError};
+use tidewire_log_disk::{DiskConfig, DiskLog};
 
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, ByteSize, Lasting, Limit, Settings, Sources};
-use crate::{clock, output, quote};
+use crate::{clock, log_dir, output};
 
 /// How long after its acknowledgement an event is synced at durability `interval`.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ pub(super) fn open(settings: &Settings, sources: &Sources) -> Outcome<Store> {
         .waiting_bytes_max
         .max(config.record_bytes_max.saturating_mul(2));
     config.notify = Arc::new(|notice| output::say(format_args!("log: {notice}")));
-    let log = DiskLog::open(dir, config).map_err(|error| refused(dir, &error))?;
+    let log = DiskLog::open(dir, config).map_err(|error| log_dir::failure(dir, &error))?;
     Ok(Store::Disk(Arc::new(log), retention, dir.clone()))
 }
 
@@ -134,28 +134,6 @@ fn free_bytes(folder: &Path) -> Option<u64> {
 #[cfg(not(unix))]
 fn free_bytes(_: &Path) -> Option<u64> {
     None
-}
-
-fn refused(dir: &Path, error: &OpenError) -> Failure {
-    let shown = quote::shell(&dir.to_string_lossy());
-    let program = quote::program();
-    let failure = Failure::failed(error);
-    match error {
-        OpenError::Locked { .. } => failure.next(
-            "stop the other hub, or give this one another place: --data-dir DIR, or --memory",
-        ),
-        OpenError::NewerFormat { .. } => failure.next("run it with the newer tidewire that wrote it"),
-        OpenError::Damaged(_) => failure.next(format!(
-            "see what is lost: {program} log verify {shown}\n\
-             save what can be read: {program} log export {shown} > events.ndjson\n\
-             or start with an empty one: --data-dir DIR"
-        )),
-        OpenError::ReadOnly { .. } => failure.next(
-            "let this user write there (ls -ld shows the owner), or give another place: --data-dir DIR, or --memory",
-        ),
-        OpenError::Full { .. } => failure.next("make room, or give another place: --data-dir DIR"),
-        _ => failure.next("give another place: --data-dir DIR, or --memory"),
-    }
 }
 
 impl Store {
