@@ -210,7 +210,8 @@ impl Front {
         });
         let gone =
             || Problem::unavailable("the log does not say where this stream starts; try again");
-        receiver.await.map_err(|_| gone())
+        let answer = tokio::time::timeout(self.limits().commit_time_max, receiver).await;
+        answer.ok().and_then(Result::ok).ok_or_else(gone)
     }
 
     /// Whether the hub is ending.

@@ -22,7 +22,8 @@ pub struct Limits {
     pub head_time_max: Duration,
     /// How long a publisher may send nothing of a body that it has begun, and how long it may leave its acknowledgements unread.
     pub publish_stall_max: Duration,
-    /// How long a publish waits for its commit before it is answered 503; the event may still be stored then.
+    /// How long a publish waits for its commit before it is answered 503 (the event may still be stored then), and a subscribe
+    /// for the log to say where it starts.
     pub commit_time_max: Duration,
     /// How many events one page holds at most.
     pub page_events_max: usize,

@@ -3,9 +3,9 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderValue, Version};
 
 use crate::front::{Front, random_u64};
 use crate::problem::Problem;
@@ -16,7 +16,7 @@ const RETRY_MS: (u64, u64) = (2_000, 10_000);
 pub(crate) fn for_now(front: &Front, request: &Parts, problem: Problem) -> Response {
     if !front.settings().refuse_softly || !looks_like_event_source(request) {
         front.counting().refused.one();
-        return problem.into_response();
+        return close_after(request, problem.into_response());
     }
     front.counting().refused_softly.one();
     tracing::debug!(why = problem.detail(), "refused softly");
@@ -29,6 +29,15 @@ pub(crate) fn for_now(front: &Front, request: &Parts, problem: Problem) -> Respo
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    close_after(request, response)
+}
+
+/// Whoever is refused for want of descriptors must not hold one until its connection is idle for long enough.
+fn close_after(request: &Parts, mut response: Response) -> Response {
+    if request.version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     response
 }
 

@@ -218,6 +218,11 @@ fn subscribers_beyond_the_limit_are_refused_in_a_way_that_heals() {
     );
     assert_eq!(program.status, 503);
     assert!(program.header("retry-after").is_some());
+    assert_eq!(
+        program.header("connection"),
+        Some("close"),
+        "its descriptor is wanted back"
+    );
 
     let browser = server.ask(
         "GET /topics/a HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nSec-Fetch-Mode: cors",
