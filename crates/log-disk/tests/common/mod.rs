@@ -131,6 +131,13 @@ pub(crate) fn locate(log: &dyn Log, start: Start, routing: MatcherSet) -> Locate
         .expect("an answer")
 }
 
+/// A directory in memory where there is one: for tests of bytes, not of a disk.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 pub(crate) fn open(dir: &std::path::Path) -> DiskLog {
     DiskLog::open(dir, config()).unwrap()
 }
