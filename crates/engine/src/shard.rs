@@ -7,6 +7,7 @@ use std::task::Waker;
 use foldhash::fast::FixedState;
 use slab::Slab;
 use tidewire_core::Position;
+use tidewire_log::GapReason;
 
 use crate::cohort::Cohorts;
 use crate::deliver::Scratch;
@@ -94,9 +95,10 @@ impl<S: Sink> Shard<S> {
             seed,
             random: Random(seed),
             waker: ShardWaker::new(waker),
-            subscribers: Slab::new(),
+            // A shard is often one stream of one log.
+            subscribers: Slab::with_capacity(1),
             joins: 0,
-            feeds: Slab::new(),
+            feeds: Slab::with_capacity(1),
             feed_ids: HashMap::with_hasher(FixedState::with_seed(seed)),
             feeds_idle: false,
             cohorts: Cohorts::new(seed),
@@ -146,9 +148,11 @@ impl<S: Sink> Shard<S> {
         let quiet_ms = random.most_of(off(config.heartbeat_ms));
         // The first heartbeat comes anywhere within its time: joined together is not beating together.
         let phase_ms = random.below(quiet_ms.min(now_ms.saturating_add(1)));
-        let floor = match subscription.gap {
-            Some(_) => UNTOLD_FLOOR,
+        let floor = match &subscription.gap {
+            // Goes on from the tail: nothing that a floor hides from there on was told.
             None => Position::default(),
+            Some((_, gap)) if gap.reason == GapReason::Unknown => Position::default(),
+            Some(_) => UNTOLD_FLOOR,
         };
         Subscriber {
             sink,
@@ -370,10 +374,7 @@ fn opening(subscription: &Subscription) -> Tells {
         Checkpoint::Off => {}
     }
     if let Some(gap) = &subscription.gap {
-        tells.push(Tell::Gap(Box::new(gap.clone())));
-        if subscription.checkpoint != Checkpoint::Off {
-            tells.push(Tell::At);
-        }
+        tells.push_gap(gap.clone(), subscription.checkpoint);
     }
     tells
 }

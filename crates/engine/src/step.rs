@@ -156,7 +156,7 @@ impl<S: Sink> Shard<S> {
                 assert!(batch.next() > from, "invariant 4: a read moves on");
                 if is_below(from, batch.floors()) {
                     for index in self.tail_members(feed) {
-                        self.tell_floor(index, batch.floors());
+                        self.tell_floor(index, batch.floors(), batch.next());
                     }
                 }
                 let end = self.deliver(feed, Readers::Tail, &batch, now_ms);
@@ -286,7 +286,7 @@ impl<S: Sink> Shard<S> {
             let subscriber = &mut self.subscribers[index as usize];
             subscriber.served = true;
             if is_below(subscriber.next, batch.floors()) {
-                self.tell_floor(index, batch.floors());
+                self.tell_floor(index, batch.floors(), batch.next());
             } else if subscriber.floor == UNTOLD_FLOOR {
                 subscriber.floor = Position::default();
             }

@@ -38,6 +38,16 @@ impl Tells {
         assert!(self.0.len() <= TELLS_MAX, "invariant 5: no queue");
     }
 
+    /// Adds a gap and the checkpoint after it, if one is wanted. It takes the place of any that was to come before the
+    /// gap: that would let a client that is cut between the two come back beyond a gap that it was never told.
+    pub(crate) fn push_gap(&mut self, gap: (String, Gap), checkpoint: Checkpoint) {
+        self.0.retain(|tell| !matches!(tell, Tell::At));
+        self.push(Tell::Gap(Box::new(gap)));
+        if checkpoint != Checkpoint::Off {
+            self.push(Tell::At);
+        }
+    }
+
     fn iter(&self) -> impl Iterator<Item = &Tell> {
         self.0.iter()
     }
@@ -116,7 +126,7 @@ impl<S: Sink> Shard<S> {
         let feed = &self.feeds[subscriber.feed as usize];
         let log = feed.feed.log();
         let at = log.cursor_at(subscriber.cursor(feed.tail.next));
-        // An id before a gap would take the gap away from a client that is cut between the two.
+        // As in `push_gap`: no id before a gap.
         let gaps = |tell: &Tell| matches!(tell, Tell::Gap(_));
         let start = (!subscriber.tells.iter().any(gaps)).then_some(at);
         let encode = |tell: &Tell| match tell {
@@ -166,10 +176,8 @@ impl<S: Sink> Shard<S> {
     /// A gap, and a checkpoint after it: invariant 6. The subscriber's cursor is already where it goes on.
     pub(crate) fn tell_gap(&mut self, index: u32, asked: String, gap: Gap) {
         let subscriber = &mut self.subscribers[index as usize];
-        subscriber.tells.push(Tell::Gap(Box::new((asked, gap))));
-        if subscriber.checkpoint != Checkpoint::Off {
-            subscriber.tells.push(Tell::At);
-        }
+        let checkpoint = subscriber.checkpoint;
+        subscriber.tells.push_gap((asked, gap), checkpoint);
         self.list(index);
     }
 
@@ -179,8 +187,9 @@ impl<S: Sink> Shard<S> {
         log.cursor_at(next).to_string()
     }
 
-    /// A topic's own shorter retention has passed somebody who wanted its events: told once, until it happens again.
-    pub(crate) fn tell_floor(&mut self, index: u32, floors: &Floors) {
+    /// A topic's own shorter retention has passed somebody who wanted its events, and is about to be read up to `end` for.
+    /// Told once for as far as the floor had come, and again when what it has passed since is about to be missed.
+    pub(crate) fn tell_floor(&mut self, index: u32, floors: &Floors, end: Position) {
         let subscriber = &mut self.subscribers[index as usize];
         let feed = subscriber.feed;
         let next = subscriber.cursor(self.feeds[feed as usize].tail.next);
@@ -189,7 +198,7 @@ impl<S: Sink> Shard<S> {
         match missed {
             // The gap that its opening tells stands for this one.
             _ if known == UNTOLD_FLOOR => subscriber.floor = missed.unwrap_or_default(),
-            Some(floor) if next >= known => {
+            Some(floor) if floor > known && end > known => {
                 subscriber.floor = floor;
                 let gap = Gap {
                     reason: GapReason::Expired,
