@@ -11,7 +11,7 @@ use crate::accept::Answer;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::query::Pairs;
-use crate::start::{From, parse_duration_ms};
+use crate::start::{StartAsk, parse_duration_ms};
 
 /// The longest comment that a stream may be asked to open with, in bytes.
 pub(crate) const PADDING_BYTES_MAX: usize = 16 << 10;
@@ -20,7 +20,7 @@ pub(crate) const PADDING_BYTES_MAX: usize = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) routing: MatcherSet,
-    pub(crate) from: From,
+    pub(crate) from: StartAsk,
     pub(crate) answer: Answer,
     pub(crate) form: Form,
     pub(crate) checkpoint: Checkpoint,
@@ -67,7 +67,7 @@ impl Ask {
         let is_labelled = one_of(&query, "label", &["topic"])?.is_some();
         Ok(Self {
             routing,
-            from: From::parse(&request.headers, &query, now_ms)?,
+            from: StartAsk::parse(&request.headers, &query, now_ms)?,
             answer,
             form: match answer {
                 Answer::EventStream if is_labelled => Form::Labelled,

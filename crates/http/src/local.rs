@@ -74,6 +74,11 @@ impl Front {
             ends_ms: None,
         };
         let stream = PullStream::new(&self.settings().streams, random_u64(), subscription);
-        Ok(StreamBody::new(self, Vec::new(), stream, Some(slot), None))
+        Ok(StreamBody::new(
+            self,
+            Vec::new(),
+            stream,
+            Box::new(move |_| drop(slot)),
+        ))
     }
 }

@@ -22,11 +22,15 @@ impl Pairs {
                     Some(at) => (&pair[..at], &pair[at + 1..]),
                     None => (pair, &[][..]),
                 };
-                let name = decode(name)?;
-                let value = decode(value).map_err(|problem| match problem {
-                    NotUtf8 => Problem::bad_parameter(format!(
+                let name = decode(name).ok_or_else(|| {
+                    Problem::bad_parameter(
+                        "a parameter's name is not valid UTF-8 once percent-decoded",
+                    )
+                })?;
+                let value = decode(value).ok_or_else(|| {
+                    Problem::bad_parameter(format!(
                         "the value of `{name}` is not valid UTF-8 once percent-decoded"
-                    )),
+                    ))
                 })?;
                 Ok((name, value))
             })
@@ -71,15 +75,8 @@ impl Pairs {
     }
 }
 
-struct NotUtf8;
-
-impl From<NotUtf8> for Problem {
-    fn from(_: NotUtf8) -> Self {
-        Self::bad_parameter("a parameter's name is not valid UTF-8 once percent-decoded")
-    }
-}
-
-fn decode(bytes: &[u8]) -> Result<String, NotUtf8> {
+/// `None` if it is not UTF-8.
+fn decode(bytes: &[u8]) -> Option<String> {
     let spaced: Cow<'_, [u8]> = if bytes.contains(&b'+') {
         let space = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
         bytes.iter().map(space).collect::<Vec<_>>().into()
@@ -89,7 +86,7 @@ fn decode(bytes: &[u8]) -> Result<String, NotUtf8> {
     percent_decode(&spaced)
         .decode_utf8()
         .map(Cow::into_owned)
-        .map_err(|_| NotUtf8)
+        .ok()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(crate) const QUERY_NAMES: [&str; 4] = [
 
 /// Where a subscriber wants to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct From {
+pub(crate) struct StartAsk {
     /// For the log.
     pub(crate) start: Start,
     /// The last event id as the client spelled it; `Some` even if it is empty, for that wants an answer too (mercure.md, 2.50).
@@ -28,7 +28,7 @@ pub(crate) struct From {
     pub(crate) asked: String,
 }
 
-impl From {
+impl StartAsk {
     /// Reads it. `now_ms` is in milliseconds since 1970.
     pub(crate) fn parse(headers: &HeaderMap, query: &Pairs, now_ms: u64) -> Result<Self, Problem> {
         // The URL keeps the old cursor when an EventSource reconnects, and the header has the new one: the header wins.
@@ -139,7 +139,7 @@ mod tests {
 
     const NOW: u64 = 1_795_250_000_123;
 
-    fn parsed(header: Option<&[u8]>, query: &str) -> Result<From, Problem> {
+    fn parsed(header: Option<&[u8]>, query: &str) -> Result<StartAsk, Problem> {
         let mut headers = HeaderMap::new();
         if let Some(value) = header {
             headers.insert(
@@ -147,7 +147,7 @@ mod tests {
                 http::HeaderValue::from_bytes(value).unwrap(),
             );
         }
-        From::parse(&headers, &Pairs::parse(query.as_bytes()).unwrap(), NOW)
+        StartAsk::parse(&headers, &Pairs::parse(query.as_bytes()).unwrap(), NOW)
     }
 
     fn id(text: &str) -> Start {

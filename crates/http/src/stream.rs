@@ -207,32 +207,10 @@ async fn open(
     subscription: Subscription,
     slot: Slot,
 ) -> Response {
-    let log_end = end_logger(request, &subscription);
+    let on_end = on_end(request, &subscription, slot);
     #[cfg(target_os = "linux")]
     if let Some(takeover) = request.extensions.get::<crate::takeover::Takeover>() {
-        use tidewire_engine::driver::epoll::Framing;
-        let mut headers = headers;
-        crate::router::decorate(front, request, &mut headers);
-        let mut head = crate::takeover::head_bytes(request.version, &headers, front.now_ms());
-        let framing = match request.version {
-            http::Version::HTTP_10 => Framing::Bare,
-            _ => Framing::Chunked,
-        };
-        for frame in opening(ask) {
-            head.extend_from_slice(match framing {
-                Framing::Bare => frame.frame().bare(),
-                Framing::Chunked => frame.frame().chunk(),
-            });
-        }
-        takeover.ask(crate::takeover::Adoption {
-            head,
-            framing,
-            subscription,
-            on_end: Box::new(move |end| {
-                log_end(end);
-                drop(slot);
-            }),
-        });
+        takeover.ask(adoption(front, request, ask, headers, subscription, on_end));
         // The connection takes the socket away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
@@ -241,18 +219,54 @@ async fn open(
         first.extend_from_slice(frame.frame().bare());
     }
     let stream = PullStream::new(&front.settings().streams, random_u64(), subscription);
-    let body = StreamBody::new(front, first, stream, Some(slot), Some(Box::new(log_end)));
-    answer(headers, Body::new(body))
+    answer(
+        headers,
+        Body::new(StreamBody::new(front, first, stream, on_end)),
+    )
 }
 
-fn end_logger(
+/// What a shard gets with the socket: everything that hyper would have written first.
+#[cfg(target_os = "linux")]
+fn adoption(
+    front: &Front,
     request: &Parts,
-    subscription: &Subscription,
-) -> impl FnOnce(StreamEnd) + Send + use<> {
+    ask: &Ask,
+    mut headers: HeaderMap,
+    subscription: Subscription,
+    on_end: OnEnd,
+) -> crate::takeover::Adoption {
+    use tidewire_engine::driver::epoll::Framing;
+    crate::router::decorate(front, request, &mut headers);
+    let mut head = crate::takeover::head_bytes(request.version, &headers, front.now_ms());
+    let framing = match request.version {
+        http::Version::HTTP_10 => Framing::Bare,
+        _ => Framing::Chunked,
+    };
+    for frame in opening(ask) {
+        head.extend_from_slice(match framing {
+            Framing::Bare => frame.frame().bare(),
+            Framing::Chunked => frame.frame().chunk(),
+        });
+    }
+    crate::takeover::Adoption {
+        head,
+        framing,
+        subscription,
+        on_end,
+    }
+}
+
+/// What happens at a stream's end: its place is free again, and whoever wants to know is told. Kept small, for each of a
+/// million idle subscribers has one.
+fn on_end(request: &Parts, subscription: &Subscription, slot: Slot) -> OnEnd {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return Box::new(move |_| drop(slot));
+    }
     let stream = subscription.stream.clone();
     let target = token::redacted(&request.uri);
     tracing::debug!(stream, target, "stream opened");
-    move |end: StreamEnd| {
+    Box::new(move |end| {
+        drop(slot);
         tracing::debug!(
             stream,
             reason = end.reason.as_str(),
@@ -261,30 +275,24 @@ fn end_logger(
             life_ms = end.life_ms,
             "stream ended"
         );
-    }
+    })
 }
+
+type OnEnd = Box<dyn FnOnce(StreamEnd) + Send>;
 
 /// A running stream as a body: for HTTP/2, for other systems, and for whoever embeds the hub in a server of their own.
 pub struct StreamBody {
     first: Bytes,
     stream: PullStream,
-    on_end: Option<Box<dyn FnOnce(StreamEnd) + Send>>,
-    _slot: Option<Slot>,
+    on_end: Option<OnEnd>,
     _registration: Registration,
 }
 
 impl StreamBody {
-    pub(crate) fn new(
-        front: &Front,
-        first: Vec<u8>,
-        stream: PullStream,
-        slot: Option<Slot>,
-        on_end: Option<Box<dyn FnOnce(StreamEnd) + Send>>,
-    ) -> Self {
+    pub(crate) fn new(front: &Front, first: Vec<u8>, stream: PullStream, on_end: OnEnd) -> Self {
         Self {
             first: first.into(),
-            on_end,
-            _slot: slot,
+            on_end: Some(on_end),
             _registration: front.register(stream.ender()),
             stream,
         }

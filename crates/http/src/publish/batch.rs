@@ -22,6 +22,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tidewire_log::{AppendError, Event};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Publisher;
 use crate::event::RawEvent;
@@ -63,8 +64,7 @@ pub(super) async fn run(
         acks: sender,
         cut,
         deaf: Arc::clone(&deaf),
-        waiting: Vec::new(),
-        waiting_bytes: 0,
+        waiting: Group::default(),
         read: 0,
         failed: None,
     };
@@ -94,13 +94,22 @@ struct Batch {
     /// Tells the answer that it broke off.
     deaf: Arc<AtomicBool>,
     lines: Lines,
-    /// Lines that were checked and wait for their commit, with their index.
-    waiting: Vec<(usize, Bytes)>,
-    waiting_bytes: usize,
+    /// What was checked and waits for its commit.
+    waiting: Group,
     /// How many events were read.
     read: usize,
     /// The first event that is bad, and why; told once those before it are committed.
     failed: Option<(usize, Problem)>,
+}
+
+/// Neighbouring events of a batch. Their lines are kept until they are committed, for a log takes the events that it refuses.
+#[derive(Default)]
+struct Group {
+    /// The first one's index.
+    first: usize,
+    events: Vec<Event>,
+    lines: Vec<Bytes>,
+    bytes: usize,
 }
 
 /// Why a batch ends early.
@@ -136,9 +145,8 @@ impl Batch {
         let mut ended = false;
         let mut committing: Option<Commit> = None;
         loop {
-            if committing.is_none() && !self.waiting.is_empty() {
+            if committing.is_none() && !self.waiting.events.is_empty() {
                 let group = std::mem::take(&mut self.waiting);
-                self.waiting_bytes = 0;
                 committing = Some(self.commit(group));
             }
             if committing.is_none() && ended {
@@ -166,7 +174,7 @@ impl Batch {
     }
 
     fn has_room(&self) -> bool {
-        self.waiting.len() < GROUP_EVENTS_MAX && self.waiting_bytes < GROUP_BYTES_MAX
+        self.waiting.events.len() < GROUP_EVENTS_MAX && self.waiting.bytes < GROUP_BYTES_MAX
     }
 
     /// Takes what came of the body; true if nothing more is wanted.
@@ -188,15 +196,13 @@ impl Batch {
         loop {
             match self.lines.next() {
                 Ok(Some(line)) if line.trim_ascii().is_empty() => {}
-                Ok(Some(line)) => {
-                    if let Err(problem) = self.event(&line, self.read) {
+                Ok(Some(line)) => match parse(&self.front, &self.publisher, &line, self.read) {
+                    Ok(event) => self.wait_for_commit(event, line),
+                    Err(problem) => {
                         self.failed = Some((self.read, problem));
                         return true;
                     }
-                    self.waiting_bytes += line.len();
-                    self.waiting.push((self.read, line));
-                    self.read += 1;
-                }
+                },
                 Ok(None) => return ended,
                 Err(problem) => {
                     self.failed = Some((self.read, problem));
@@ -206,50 +212,51 @@ impl Batch {
         }
     }
 
-    fn event(&self, line: &[u8], index: usize) -> Result<Event, Problem> {
-        parse(&self.front, &self.publisher, line, index)
+    fn wait_for_commit(&mut self, event: Event, line: Bytes) {
+        let group = &mut self.waiting;
+        if group.events.is_empty() {
+            group.first = self.read;
+        }
+        group.bytes += line.len();
+        group.events.push(event);
+        group.lines.push(line);
+        self.read += 1;
     }
 
     /// Begins to append a group. A log that is busy is asked again: the batch is paused meanwhile.
-    fn commit(&self, group: Vec<(usize, Bytes)>) -> Commit {
+    fn commit(&self, group: Group) -> Commit {
         let front = self.front.clone();
         let publisher = self.publisher.clone();
         Box::pin(async move {
-            let busy_until = tokio::time::Instant::now() + front.limits().commit_time_max;
+            let busy_until = Instant::now() + front.limits().commit_time_max;
+            let mut events = group.events;
             let mut failed = None;
-            let mut count = group.len();
             loop {
-                let events = group[..count]
-                    .iter()
-                    .map(|(index, line)| parse(&front, &publisher, line, *index));
-                // They were checked when they came; the clock is all that has changed.
-                let events: Vec<Event> = events.filter_map(Result::ok).collect();
-                let result = match events.is_empty() {
-                    true => Ok(Vec::new()),
-                    false => super::append(&front, events).await,
-                };
-                match result {
+                let count = events.len();
+                let error = match append(&front, std::mem::take(&mut events)).await {
                     Ok(ids) => {
                         return Committed {
-                            first: group[0].0,
+                            first: group.first,
                             ids,
                             failed,
                         };
                     }
-                    Err(AppendError::Busy) if tokio::time::Instant::now() < busy_until => {
-                        tokio::time::sleep(BUSY_PAUSE).await;
-                    }
-                    Err(error) => {
-                        // The group was refused as a whole; what came before the event that is to blame stands on its own.
-                        let at = match error {
-                            AppendError::KeyReused { index }
-                            | AppendError::TooLarge { index, .. } => index.min(count - 1),
-                            _ => 0,
-                        };
-                        failed = Some((group[at].0, Problem::append(&error)));
-                        count = at;
-                    }
-                }
+                    Err(error) => error,
+                };
+                let again = if error == AppendError::Busy && Instant::now() < busy_until {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                    count
+                } else {
+                    // The group was refused as a whole; what came before the event that is to blame stands on its own.
+                    let blamed = blamed(&error).min(count - 1);
+                    failed = Some((group.first + blamed, Problem::append(&error)));
+                    blamed
+                };
+                let lines = group.lines[..again].iter().zip(group.first..);
+                // They were right when they came; the clock is all that has changed.
+                events = lines
+                    .filter_map(|(line, index)| parse(&front, &publisher, line, index).ok())
+                    .collect();
             }
         })
     }
@@ -279,6 +286,22 @@ impl Batch {
             .acks
             .send_timeout(line, self.front.limits().publish_stall_max);
         sent.await.map_err(|_| Stop::Deaf)
+    }
+}
+
+/// Appends; nothing is nothing to wait for.
+async fn append(front: &Front, events: Vec<Event>) -> Result<Vec<String>, AppendError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    super::append(front, events).await
+}
+
+/// The index in its group of the event that an error is about; the first where it is about no event.
+fn blamed(error: &AppendError) -> usize {
+    match error {
+        AppendError::KeyReused { index } | AppendError::TooLarge { index, .. } => *index,
+        _ => 0,
     }
 }
 

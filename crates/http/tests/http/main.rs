@@ -8,3 +8,4 @@ mod pages;
 mod publishing;
 mod server;
 mod subscribing;
+mod troubles;

@@ -1,0 +1,124 @@
+//! What the log's troubles look like from outside.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use tidewire_core::{Cursor, Position};
+use tidewire_log::{Append, AppendError, Bounds, Locate, Log, Read, ReadAsk, Retention, Watcher};
+
+use crate::server::{Server, memory_log, start_on};
+
+/// A log that refuses appends for these reasons, one after another, and then takes them.
+struct Moody {
+    log: Arc<dyn Log>,
+    moods: Mutex<VecDeque<AppendError>>,
+}
+
+impl Log for Moody {
+    fn append(&self, append: Append) {
+        let mood = self.moods.lock().unwrap().pop_front();
+        match mood {
+            Some(error) => (append.ack)(Err(error)),
+            None => self.log.append(append),
+        }
+    }
+
+    fn read(&self, ask: &ReadAsk<'_>, waker: &Waker) -> Read {
+        self.log.read(ask, waker)
+    }
+
+    fn locate(&self, locate: Locate) {
+        self.log.locate(locate);
+    }
+
+    fn cursor_at(&self, next: Position) -> Cursor {
+        self.log.cursor_at(next)
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.log.bounds()
+    }
+
+    fn watch(&self, watcher: Arc<dyn Watcher>) {
+        self.log.watch(watcher);
+    }
+
+    fn health(&self) -> Result<(), AppendError> {
+        match self.moods.lock().unwrap().front() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn maintain(&self, now_ms: u64) {
+        self.log.maintain(now_ms);
+    }
+}
+
+fn server(moods: &[AppendError]) -> Server {
+    let log = Moody {
+        log: memory_log(Retention::default()),
+        moods: Mutex::new(moods.iter().cloned().collect()),
+    };
+    start_on(Arc::new(log), |_| {})
+}
+
+#[test]
+fn each_trouble_has_its_status() {
+    let too_large = AppendError::TooLarge {
+        index: 0,
+        bytes: 9,
+        bytes_max: 8,
+    };
+    let table = [
+        (AppendError::Busy, 503, true),
+        (AppendError::Full("the disk has no space".into()), 507, true),
+        (AppendError::Stopped("fsync failed".into()), 503, true),
+        (AppendError::KeyReused { index: 0 }, 422, false),
+        (too_large, 413, false),
+    ];
+    for (error, status, heals) in table {
+        let server = server(std::slice::from_ref(&error));
+        if matches!(error, AppendError::Stopped(_) | AppendError::Full(_)) {
+            let ready = server.get("/readyz");
+            assert_eq!(ready.status, 503, "{error}");
+            assert!(ready.body.contains(&error.to_string()), "{}", ready.body);
+            assert_eq!(server.get("/healthz").status, 200);
+        }
+        let answer = server.ask("POST /topics/a HTTP/1.1\r\nHost: localhost", "x");
+        assert_eq!(answer.status, status, "{error}");
+        assert_eq!(answer.header("retry-after").is_some(), heals, "{error}");
+        let answer = server.ask("POST /topics/a HTTP/1.1\r\nHost: localhost", "x");
+        assert_eq!((answer.status, &*answer.body), (200, "#5-1"), "{error}");
+    }
+}
+
+#[test]
+fn a_batch_waits_for_a_busy_log_and_ends_at_a_full_one() {
+    let post = "POST /.well-known/mercure HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson";
+    let events = "{\"topic\":\"a\"}\n{\"topic\":\"b\"}\n";
+    let busy = server(&[AppendError::Busy, AppendError::Busy]);
+    let answer = busy.ask(post, events);
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.body,
+        "{\"first_id\":\"#5-1\",\"from\":0,\"last_id\":\"#5-2\",\"to\":1}\n"
+    );
+
+    let full = server(&[AppendError::Full("the disk has no space".into())]);
+    let answer = full.ask(post, events);
+    assert_eq!(answer.status, 507);
+    assert!(answer.body.starts_with("{\"error\":"), "{}", answer.body);
+    assert!(answer.body.contains("\"index\":0"), "{}", answer.body);
+    assert_eq!(full.front.counters().events, 0);
+
+    // The second event is to blame: the first one stands.
+    let reused = server(&[AppendError::KeyReused { index: 1 }]);
+    let answer = reused.ask(post, events);
+    let lines: Vec<&str> = answer.body.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", answer.body);
+    assert!(lines[0].contains("\"to\":0"), "{}", lines[0]);
+    assert!(lines[1].contains("\"index\":1"), "{}", lines[1]);
+    assert_eq!(reused.front.counters().events, 1);
+}
