@@ -67,7 +67,7 @@ fn parse(arguments: Vec<OsString>) -> Outcome<(Cli, settings::Sources)> {
         .try_get_matches_from(arguments)
         .map_err(clap_failure)?;
     let cli = Cli::from_arg_matches(&matches).map_err(clap_failure)?;
-    let sources = overlay.into_sources(&matches);
+    let sources = overlay.sources(&matches);
     Ok((cli, sources))
 }
 
@@ -109,6 +109,11 @@ mod tests {
                 Some(variable.as_str())
             );
             assert!(arg.get_help().is_some(), "--{long} has no help");
+            let reference = include_str!("../../../docs/reference.md");
+            assert!(
+                reference.contains(&format!("`--{long}")),
+                "docs/reference.md lacks --{long}"
+            );
         }
     }
 }

@@ -36,3 +36,8 @@ pub(crate) fn takes_colour() -> bool {
 pub(crate) fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
+
+/// `1 event`, `2 events`.
+pub(crate) fn count(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}

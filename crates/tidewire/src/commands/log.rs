@@ -198,15 +198,15 @@ fn verify(dir: &Path) -> Outcome {
     }
     if verified.is_whole() {
         return output::result(format_args!(
-            "{} events, all of them whole",
-            verified.stat.records
+            "{}, all of them whole",
+            events(verified.stat.records)
         ));
     }
     say_damage(&verified.damage);
     Err(Failure::failed(format!(
         "{} can be read, {} cannot",
         events(verified.stat.records),
-        places(verified.damage.len())
+        places(&verified.damage)
     ))
     .next(format!(
         "save what can be read: {} log export {} --out events.ndjson",
@@ -222,11 +222,11 @@ fn say_damage(damage: &[Damage]) {
 }
 
 fn events(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "event" } else { "events" })
+    output::count(count, "event")
 }
 
-fn places(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "place" } else { "places" })
+fn places(damage: &[Damage]) -> String {
+    output::count(damage.len() as u64, "place")
 }
 
 fn export(dir: &Path, out: Option<&Path>) -> Outcome {
@@ -266,7 +266,7 @@ fn export(dir: &Path, out: Option<&Path>) -> Outcome {
     Err(Failure::failed(format!(
         "{} exported; {} could not be read, and what was there is not among them",
         events(exported.records),
-        places(exported.damage.len())
+        places(&exported.damage)
     )))
 }
 

@@ -1,5 +1,6 @@
 //! `tidewire pub`: what it is told to publish, from where. How events travel is `sender`'s, how files grow `follow`'s.
 
+mod batch;
 mod event;
 mod follow;
 mod place;

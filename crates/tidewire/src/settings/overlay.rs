@@ -66,8 +66,8 @@ impl Overlay {
     }
 
     /// Where each setting came from in the end.
-    pub(crate) fn into_sources(self, matches: &ArgMatches) -> Sources {
-        Sources::of(leaf(matches), self.0)
+    pub(crate) fn sources(&self, matches: &ArgMatches) -> Sources {
+        Sources::of(leaf(matches), &self.0)
     }
 }
 

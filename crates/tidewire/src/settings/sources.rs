@@ -57,7 +57,7 @@ pub(crate) struct Spelled {
 pub(crate) struct Sources(Vec<Spelled>);
 
 impl Sources {
-    pub(super) fn of(matches: &ArgMatches, overlay: Vec<Spelled>) -> Self {
+    pub(super) fn of(matches: &ArgMatches, overlay: &[Spelled]) -> Self {
         if matches.try_contains_id("data_dir").is_err() {
             return Self(Vec::new());
         }

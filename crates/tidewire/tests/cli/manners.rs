@@ -380,7 +380,7 @@ fn a_hub_says_what_holds() {
     let said = hub.running.errors();
     for words in [
         "data",
-        "1 events",
+        "1 event, ",
         "sync: acknowledged",
         "up to ",
         "this machine",
@@ -420,6 +420,24 @@ fn a_hub_ends_in_order() {
         let closing = subscriber.line();
         assert!(subscriber.says("").len() < 200, "{closing}");
     }
+}
+
+#[test]
+fn a_second_signal_ends_a_hub_at_once() {
+    let mut hub = Hub::with(&["--memory", "--drain", "60s"]);
+    // A publish that never ends keeps the hub from ending in order.
+    let mut publish = std::net::TcpStream::connect(hub.address()).unwrap();
+    let head = "POST /topics/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf";
+    publish.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    hub.running.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(
+        hub.running.child.try_wait().unwrap().is_none(),
+        "the publish gets its time"
+    );
+    hub.running.signal(Signal::TERM);
+    assert_eq!(hub.running.wait(), 1);
 }
 
 #[test]

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::batch::Again;
 use super::event::{Item, Template};
 use super::place::{self, Opened, Place, Saved};
-use super::sender::Again;
 use super::stdin::LINE_BYTES_MAX;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -68,7 +68,7 @@ pub(super) fn start(
         (Some((saved, pending)), Some(part))
             if part.from == saved.offset && is_same(&part.opened, saved) =>
         {
-            let again = Again::read(part.opened.clone(), saved.offset, pending, &template)?;
+            let again = Again::read(&part.opened, saved.offset, pending, &template)?;
             part.from = pending.to;
             Some(again)
         }
@@ -376,7 +376,7 @@ impl Follower {
     fn hand_out(&self, reading: &mut Reading) -> bool {
         let bytes = std::mem::take(&mut reading.partial);
         let mut rest = bytes.as_slice();
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end + 1);
             if !self.offer(reading, line) {
                 return false;

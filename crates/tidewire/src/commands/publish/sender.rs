@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::event::{Item, Template};
-use super::place::{self, Opened, Pending, Place, Store};
+use super::batch::{Again, Answer, Batch};
+use super::event::Item;
+use super::place::{Opened, Pending, Place, Store};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::remote::{Refused, Remote, RemoteError, start_one};
@@ -49,79 +48,6 @@ impl Patience {
     }
 }
 
-/// Some events and the key that they are sent under.
-#[derive(Debug)]
-struct Batch {
-    key: String,
-    items: VecDeque<Item>,
-    /// How many at the front are acknowledged and told. They are sent again all the same: the key goes with their indexes.
-    told: usize,
-}
-
-impl Batch {
-    fn body(&self) -> Bytes {
-        let mut body = BytesMut::new();
-        self.items
-            .iter()
-            .for_each(|item| body.extend_from_slice(&item.line));
-        body.freeze()
-    }
-
-    fn headers(&self) -> Result<HeaderMap, Trouble> {
-        let key = HeaderValue::from_str(&self.key)
-            .map_err(|error| Trouble::Own(Failure::failed(error)))?;
-        Ok(HeaderMap::from_iter([
-            (
-                CONTENT_TYPE,
-                HeaderValue::from_static("application/x-ndjson"),
-            ),
-            (HeaderName::from_static("idempotency-key"), key),
-        ]))
-    }
-
-    fn place_of(&self, index: usize) -> Option<&Place> {
-        self.items.get(index)?.place.as_ref()
-    }
-}
-
-/// A batch of an earlier run that may or may not have arrived.
-#[derive(Debug)]
-pub(super) struct Again(Batch);
-
-impl Again {
-    /// Reads the same bytes again.
-    pub(super) fn read(
-        opened: Arc<Opened>,
-        from: u64,
-        pending: &Pending,
-        template: &Template,
-    ) -> Outcome<Self> {
-        let mut bytes = vec![0; usize::try_from(pending.to.saturating_sub(from)).unwrap_or(0)];
-        let read = place::read_at(&opened.file, &mut bytes, from)
-            .map_err(|error| Failure::failed(format!("cannot read the followed file: {error}")))?;
-        let mut items = VecDeque::new();
-        let mut at = from;
-        for line in bytes[..read].split_inclusive(|byte| *byte == b'\n') {
-            let to = at + line.len() as u64;
-            items.push_back(Item {
-                line: template.event_of_line(line.strip_suffix(b"\n").unwrap_or(line)),
-                place: Some(Place {
-                    opened: Arc::clone(&opened),
-                    from: at,
-                    to,
-                }),
-            });
-            at = to;
-        }
-        let key = pending.key.clone();
-        Ok(Self(Batch {
-            key,
-            items,
-            told: 0,
-        }))
-    }
-}
-
 /// Why a batch did not get through as it is.
 enum Trouble {
     Remote(RemoteError),
@@ -139,22 +65,6 @@ impl From<RemoteError> for Trouble {
     fn from(error: RemoteError) -> Self {
         Self::Remote(error)
     }
-}
-
-/// What the hub says about a batch, line by line.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Answer {
-    Acknowledged {
-        from: usize,
-        to: usize,
-        #[serde(default)]
-        ids: Vec<String>,
-    },
-    Refused {
-        index: usize,
-        error: String,
-    },
 }
 
 /// Sends what it is given, and remembers what became of it.
@@ -300,7 +210,7 @@ impl Sender {
                     self.say_recovered();
                 }
                 Err(Trouble::Own(failure)) => return Err(failure),
-                Err(Trouble::Event { index, status, why }) => self.refused(index, status, why)?,
+                Err(Trouble::Event { index, status, why }) => self.refused(index, status, &why)?,
                 Err(Trouble::Remote(error)) => {
                     self.remote.disconnect();
                     let may_try =
@@ -332,7 +242,7 @@ impl Sender {
         } else {
             "/.well-known/mercure?ids=all"
         };
-        let headers = batch.headers()?;
+        let headers = batch.headers().map_err(Trouble::Own)?;
         let response = self.remote.post(path, headers, batch.body()).await?;
         self.reached = true;
         let status = response.status();
@@ -389,7 +299,7 @@ impl Sender {
 
     /// The hub refuses one event. Those before it are stored; those after it get a batch of their own. In the middle of a batch
     /// nothing says whether trying again helps: as the first of the next one, the status does.
-    fn refused(&mut self, index: usize, status: StatusCode, why: String) -> Outcome {
+    fn refused(&mut self, index: usize, status: StatusCode, why: &str) -> Outcome {
         let Some(mut batch) = self.in_flight.take() else {
             return Ok(());
         };
@@ -493,19 +403,12 @@ impl Sender {
 
     /// Says how many events the hub has.
     pub(super) fn say_how_many(&self) {
-        let events = if self.acknowledged == 1 {
-            "event"
-        } else {
-            "events"
-        };
         let skipped = match self.skipped {
             0 => String::new(),
             skipped => format!(", {skipped} left out"),
         };
-        output::say(format_args!(
-            "{} {events} acknowledged{skipped}",
-            self.acknowledged
-        ));
+        let events = output::count(self.acknowledged, "event");
+        output::say(format_args!("{events} acknowledged{skipped}"));
     }
 }
 

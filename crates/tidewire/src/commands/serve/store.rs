@@ -168,8 +168,8 @@ impl Store {
         }
         let newest = Cursor::new(bounds.epoch, bounds.tail.before());
         format!(
-            "{} events, {}, positions {} to {} (newest {newest})",
-            bounds.records,
+            "{}, {}, positions {} to {} (newest {newest})",
+            output::count(bounds.records, "event"),
             ByteSize(bounds.bytes),
             bounds.head,
             bounds.tail.before()
