@@ -335,3 +335,27 @@ fn a_drain_ends_every_stream_between_frames() {
     world.publish("a", "nobody");
     assert!(!world.is_woken());
 }
+
+#[test]
+fn what_a_full_sink_did_not_take_is_told_later_and_nothing_besides() {
+    let config = ShardConfig {
+        heartbeat_ms: 1_000,
+        ..quiet()
+    };
+    let mut world = World::new(config);
+    let wants = with(Checkpoint::Event, world.wants(&["a"], 1));
+    let (key, sink) = world.join_with(wants, PipeSink::with_room(0));
+    world.run();
+    world.pass_ms(10_000);
+    sink.set_room(1);
+    world.shard.handle_writable(world.now_ms, key);
+    world.run();
+    assert_eq!(sink.words(), "open@0");
+    world.pass_ms(10_000);
+    sink.set_room(usize::MAX);
+    world.shard.handle_writable(world.now_ms, key);
+    world.run();
+    assert_eq!(sink.words(), "", "its silence begins now");
+    world.pass_ms(1_100);
+    assert_eq!(sink.words(), ":");
+}

@@ -1,7 +1,7 @@
 //! What the shard's tests share: a clock that stands still, logs that answer as told, sinks that remember what they took.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tidewire_engine::{
     Checkpoint, EndReason, Feed, Offer, Shard, ShardConfig, Sink, SubscriberKey, Subscription,
 };
 use tidewire_log::{
-    Append, AppendError, Bounds, Event, Locate, Log, MemoryConfig, MemoryLog, Read, ReadAsk,
+    Append, AppendError, Batch, Bounds, Event, Locate, Log, MemoryConfig, MemoryLog, Read, ReadAsk,
     Retention, Watcher,
 };
 
@@ -24,6 +24,31 @@ pub(crate) struct TestLog {
     pub(crate) loads: Mutex<Vec<Waker>>,
     pub(crate) reads: AtomicUsize,
     pub(crate) topics_asked: AtomicUsize,
+    commits: Arc<Commits>,
+}
+
+/// Stands between the log and its watcher, who may hear late of what can be read already.
+#[derive(Default)]
+struct Commits {
+    watcher: Mutex<Option<Arc<dyn Watcher>>>,
+    held: Mutex<Option<Vec<Batch>>>,
+}
+
+impl Watcher for Commits {
+    fn committed(&self, batch: &Batch) {
+        match &mut *self.held.lock().unwrap() {
+            Some(held) => held.push(batch.clone()),
+            None => self.tell(batch),
+        }
+    }
+}
+
+impl Commits {
+    fn tell(&self, batch: &Batch) {
+        if let Some(watcher) = &*self.watcher.lock().unwrap() {
+            watcher.committed(batch);
+        }
+    }
 }
 
 impl TestLog {
@@ -38,7 +63,21 @@ impl TestLog {
             loads: Mutex::default(),
             reads: AtomicUsize::new(0),
             topics_asked: AtomicUsize::new(0),
+            commits: Arc::default(),
         })
+    }
+
+    /// From now on the watcher does not hear of commits.
+    pub(crate) fn hold_commits(&self) {
+        *self.commits.held.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// It hears of them now.
+    pub(crate) fn release_commits(&self) {
+        let held = self.commits.held.lock().unwrap().take();
+        held.iter()
+            .flatten()
+            .for_each(|batch| self.commits.tell(batch));
     }
 
     /// Everything can be read, and whoever waited for it is told.
@@ -78,7 +117,8 @@ impl Log for TestLog {
     }
 
     fn watch(&self, watcher: Arc<dyn Watcher>) {
-        self.memory.watch(watcher);
+        *self.commits.watcher.lock().unwrap() = Some(watcher);
+        self.memory.watch(Arc::clone(&self.commits) as _);
     }
 
     fn health(&self) -> Result<(), AppendError> {
@@ -98,6 +138,12 @@ pub(crate) struct Pipe {
     pub(crate) room: usize,
     pub(crate) closed: bool,
     pub(crate) offers: usize,
+    /// When it was last offered something, among all sinks.
+    pub(crate) turn: usize,
+}
+
+thread_local! {
+    static TURNS: Cell<usize> = const { Cell::new(0) };
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +160,7 @@ impl PipeSink {
             room,
             closed: false,
             offers: 0,
+            turn: 0,
         })))
     }
 
@@ -127,6 +174,10 @@ impl PipeSink {
 
     pub(crate) fn offers(&self) -> usize {
         self.0.borrow().offers
+    }
+
+    pub(crate) fn turn(&self) -> usize {
+        self.0.borrow().turn
     }
 
     /// What it took since it was last asked.
@@ -170,6 +221,8 @@ impl Sink for PipeSink {
     fn offer(&mut self, frames: &[Frame<'_>]) -> Offer {
         let mut pipe = self.0.borrow_mut();
         pipe.offers += 1;
+        TURNS.set(TURNS.get() + 1);
+        pipe.turn = TURNS.get();
         if pipe.closed {
             return Offer::Closed;
         }
