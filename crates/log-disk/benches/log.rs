@@ -128,7 +128,7 @@ fn locate(log: &DiskLog, start: Start, routing: MatcherSet) -> Position {
     log.locate(Locate {
         start,
         routing,
-        done: Box::new(move |found| drop(done.send(found))),
+        done: Box::new(move |found| done.send(found).expect("somebody waits")),
     });
     located.recv().expect("located").from
 }
@@ -198,13 +198,14 @@ fn resume(count: u64, dir: Option<PathBuf>) {
     println!("resume: {count} events stored in {:.2?}", begin.elapsed());
     drop(log);
     config.durability = Durability::Sync;
+    // Nothing stays in the log's own caches, or the smaller log would win by being in them whole.
+    config.cold_bytes_max = 0;
     let begin = Instant::now();
     let log = DiskLog::open(&dir, config).expect("a log");
     println!("resume: opened in {:.2?}", begin.elapsed());
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let epoch = log.bounds().epoch;
     let tail = log.bounds().tail.0;
-    // Everywhere in the log, so that hardly any of it is in the log's own cache.
     let mut place = 7_u64;
     let mut cold = Vec::new();
     for _ in 0..2000 {
@@ -253,10 +254,6 @@ fn resume(count: u64, dir: Option<PathBuf>) {
     );
     report("a topic with ten events: all of them", &mut all);
     report("a topic with ten events: last:1, and that event", &mut last);
-    println!(
-        "resume: first of all these, with nothing in any cache of the log: {:.1?}",
-        first[first.len() - 1]
-    );
 }
 
 fn report(name: &str, took: &mut [Duration]) {

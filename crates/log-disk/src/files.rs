@@ -81,6 +81,15 @@ pub trait File: Send + Sync {
     /// The system's.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Reads like [`File::read_at`] if that needs no waiting for a disk; `None` if it does, or if nobody can tell.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read_cached_at(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        let _ = (buf, offset);
+        Ok(None)
+    }
+
     /// Writes all bytes at an offset.
     ///
     /// # Errors
@@ -127,6 +136,31 @@ pub(crate) fn read_exact_at(file: &dyn File, buf: &mut [u8], offset: u64) -> io:
         }
     }
     Ok(())
+}
+
+/// How bytes of a file are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// However long it takes.
+    Yes,
+    /// At once, or [`io::ErrorKind::WouldBlock`].
+    No,
+}
+
+/// Reads exactly the buffer's length.
+pub(crate) fn read_exact(
+    file: &dyn File,
+    buf: &mut [u8],
+    offset: u64,
+    wait: Wait,
+) -> io::Result<()> {
+    match wait {
+        Wait::Yes => read_exact_at(file, buf, offset),
+        Wait::No => match file.read_cached_at(buf, offset)? {
+            Some(bytes) if bytes == buf.len() => Ok(()),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        },
+    }
 }
 
 /// Reads a whole file.
@@ -225,6 +259,10 @@ impl File for fs::File {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         platform::read_at(self, buf, offset)
+    }
+
+    fn read_cached_at(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        platform::read_cached_at(self, buf, offset)
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {

@@ -9,7 +9,7 @@ use tidewire_core::{Position, ProducerKey, RecordRef};
 use crate::hash::{HashKey, Kind};
 
 /// A chunk, the unit of cold reads, begins at the first record this far behind the beginning of the last one.
-pub(crate) const CHUNK_BYTES: u64 = 64 * 1024;
+pub(crate) const CHUNK_BYTES: u64 = 16 * 1024;
 
 /// Where a chunk begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

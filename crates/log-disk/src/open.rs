@@ -9,7 +9,7 @@ use tidewire_log::{Lives, Produced, ProducerWindow, Rules};
 use crate::config::{DiskConfig, Durability, Notice};
 use crate::dir::{Dir, Lock, open_sealed, segment_head, store_sidecar};
 use crate::error::OpenError;
-use crate::files::{File, draft_path, read_all};
+use crate::files::{File, Wait, draft_path, read_all};
 use crate::format::{GROUP_HEAD_BYTES, GroupHead, HEAD_BYTES, SegmentHead};
 use crate::hash::{HashKey, Kind};
 use crate::index::Index;
@@ -438,8 +438,10 @@ fn restore_rules<'a>(
         while from < segment.next()
             && let Some(chunk) = segment.chunk_of(from)
         {
-            let loaded = segment
-                .load(&*config.files, &chunk)
+            let loaded = config
+                .files
+                .open(&segment.path, false)
+                .and_then(|file| segment.load(&*file, &chunk, Wait::Yes))
                 .map_err(|error| OpenError::io(&segment.path, error))?;
             if let Some(block) = &loaded.block {
                 (0..block.len()).for_each(|index| rules.note(&block.record(index)));

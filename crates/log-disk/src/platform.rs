@@ -25,6 +25,31 @@ pub(crate) fn sync_dir(path: &std::path::Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Reads at an offset what the page cache holds; `None` where it would have to wait for the disk. Linux only: elsewhere
+/// always `None`, and every cold read goes through a thread.
+pub(crate) fn read_cached_at(
+    file: &File,
+    buf: &mut [u8],
+    offset: u64,
+) -> io::Result<Option<usize>> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        let mut parts = [io::IoSliceMut::new(buf)];
+        match preadv2(file, &mut parts, offset, ReadWriteFlags::NOWAIT) {
+            Ok(bytes) => Ok(Some(bytes)),
+            // The file system may not know the flag.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, buf, offset);
+        Ok(None)
+    }
+}
+
 /// Reads at an offset, without moving anything shared.
 #[cfg(unix)]
 pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -154,6 +154,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
         }
     }
 
+    /// Whether it is there, or was asked for.
+    pub(crate) fn has(&self, key: K) -> bool {
+        self.inner().slots.contains_key(&key)
+    }
+
     /// Brings what was asked for, and wakes who waits.
     pub(crate) fn fill(&self, key: K, value: V, bytes: usize) {
         let mut inner = self.inner();

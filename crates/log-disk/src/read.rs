@@ -14,6 +14,8 @@ use crate::shared::{Segments, Shared};
 const TOPICS_LOOKED_UP_MAX: usize = 1024;
 /// So many segments are passed over in one read at most; the reader comes back for more.
 const SEGMENTS_SKIPPED_MAX: usize = 1024;
+/// So many chunks are read ahead where the disk must be waited for.
+const CHUNKS_AHEAD: usize = 4;
 /// So many records of wanted topics are looked up for one read at most.
 const WANTED_MAX: usize = 512;
 
@@ -61,8 +63,22 @@ impl ColdRead<'_> {
         })
     }
 
+    /// A chunk; while it is fetched from a disk, those behind it are fetched too, for a reader that goes on.
     fn chunk(&self, segment: &Arc<Segment>, chunk: Chunk) -> Option<Option<Arc<Block>>> {
-        self.shared.chunk(segment, chunk, Some(self.waker))
+        let there = self.shared.chunk(segment, chunk, Some(self.waker));
+        let mut ahead = chunk;
+        for _ in 0..if there.is_none() { CHUNKS_AHEAD } else { 0 } {
+            match segment.chunk_of(ahead.next) {
+                Some(next)
+                    if next.first == ahead.next && !self.shared.has_chunk(segment, &next) =>
+                {
+                    self.shared.chunk(segment, next, None);
+                    ahead = next;
+                }
+                _ => break,
+            }
+        }
+        there
     }
 
     /// The records of the chunk that holds `from`.
@@ -77,7 +93,6 @@ impl ColdRead<'_> {
         let Some(loaded) = self.chunk(segment, chunk) else {
             return Read::Loading;
         };
-        self.prefetch(segment, chunk);
         let Some(block) = loaded else {
             return self.hole(chunk.next);
         };
@@ -101,16 +116,6 @@ impl ColdRead<'_> {
         }
         let range = index..end;
         self.batch(vec![Slice { block, range }], next)
-    }
-
-    /// A reader that goes on finds the next chunk there.
-    fn prefetch(&self, segment: &Arc<Segment>, chunk: Chunk) {
-        if chunk.next < self.ring_start
-            && chunk.next < segment.next()
-            && let Some(next) = segment.chunk_of(chunk.next)
-        {
-            self.shared.chunk(segment, next, None);
-        }
     }
 
     /// Records that hold one of the terms; segments without any are passed over.
@@ -196,7 +201,7 @@ impl ColdRead<'_> {
                 let chunk = segment
                     .chunk_of(position)
                     .expect("a segment with postings has chunks");
-                match self.chunk(segment, chunk) {
+                match self.shared.chunk(segment, chunk, Some(self.waker)) {
                     Some(Some(block)) => current = Some((chunk, block)),
                     Some(None) if slices.is_empty() => return self.hole(chunk.next),
                     None if slices.is_empty() && next == self.ask.from => return Read::Loading,

@@ -8,7 +8,7 @@ use tidewire_core::{Epoch, Position};
 use tidewire_log::{Block, Entry};
 
 use crate::error::Damage;
-use crate::files::{Files, read_all, read_exact_at};
+use crate::files::{File, Files, Wait, read_all, read_exact};
 use crate::format::{GROUP_HEAD_BYTES, RECORD_HEAD_BYTES, SegmentHead};
 use crate::hash::HashKey;
 use crate::index::{ChunkStart, Index, Keyed};
@@ -244,15 +244,21 @@ impl Segment {
         postings[start..].iter().take(most).map(at).collect()
     }
 
-    /// Asks the sidecar, or the memory where it is still there. An error means that the sidecar is damaged.
-    pub(crate) fn postings(&self, files: &dyn Files, term: u64) -> io::Result<Vec<u32>> {
+    /// Asks the sidecar, or the memory where it is still there. `file` opens the sidecar. An error means that the sidecar is
+    /// damaged or gone, or that this would have to wait.
+    pub(crate) fn postings(
+        &self,
+        file: impl FnOnce() -> io::Result<Arc<dyn File>>,
+        term: u64,
+        wait: Wait,
+    ) -> io::Result<Vec<u32>> {
         match &*self.indexed() {
             Indexed::Memory { index, .. } => Ok(index
                 .terms
                 .get(&term)
                 .map(|postings| postings.as_slice().to_vec())
                 .unwrap_or_default()),
-            Indexed::Stored(sidecar) => sidecar.postings(files, term),
+            Indexed::Stored(sidecar) => sidecar.postings(&*file()?, term, wait),
         }
     }
 
@@ -293,12 +299,21 @@ impl Segment {
         Ok(())
     }
 
-    /// Reads a chunk. An error is the system's; damage is told in the answer.
-    pub(crate) fn load(&self, files: &dyn Files, chunk: &Chunk) -> io::Result<LoadedChunk> {
-        let file = files.open(&self.path, false)?;
+    /// Reads a chunk. An error is the system's, or that it would have to wait; damage is told in the answer.
+    pub(crate) fn load(
+        &self,
+        file: &dyn File,
+        chunk: &Chunk,
+        wait: Wait,
+    ) -> io::Result<LoadedChunk> {
         let length = usize::try_from(chunk.end - chunk.start).map_err(io::Error::other)?;
         let mut bytes = vec![0; length];
-        read_exact_at(&*file, &mut bytes, chunk.start)?;
+        read_exact(file, &mut bytes, chunk.start, wait)?;
+        Ok(self.parse(bytes, chunk))
+    }
+
+    fn parse(&self, bytes: Vec<u8>, chunk: &Chunk) -> LoadedChunk {
+        let length = bytes.len();
         let mut entries = Vec::new();
         let mut damage = Vec::new();
         let mut walk = Walk::new(&bytes, self.nonce, 0, chunk.first);
@@ -324,10 +339,10 @@ impl Segment {
             };
             damage.push(damage_at(&self.path, chunk.start, &zeros));
         }
-        Ok(LoadedChunk {
+        LoadedChunk {
             block: (!entries.is_empty()).then(|| Arc::new(Block::new(bytes, entries))),
             damage,
-        })
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the writing thread, the reading threads and the callers share, and which lock guards what.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
@@ -14,6 +15,7 @@ use tidewire_log::{AppendError, Block, Floors, Lives, Rules, Watcher};
 use crate::config::{DiskConfig, Notice};
 use crate::dir::Dir;
 use crate::error::Damage;
+use crate::files::{File, Wait};
 use crate::hash::HashKey;
 use crate::pool::{Cache, Cached, Pool};
 use crate::segment::{Chunk, LoadedChunk, Segment};
@@ -71,6 +73,36 @@ type ChunkKey = (Position, u64, u64);
 /// A term in a segment: the segment's first position, the term's hash.
 type TermKey = (Position, u64);
 
+/// So many files are kept open for cold reads.
+const HANDLES_MAX: usize = 256;
+
+/// Files that are open for cold reads: segments and sidecars.
+#[derive(Default)]
+struct Handles {
+    open: HashMap<PathBuf, Arc<dyn File>>,
+    /// Oldest first.
+    order: VecDeque<PathBuf>,
+}
+
+impl Handles {
+    fn insert(&mut self, path: PathBuf, file: Arc<dyn File>) {
+        if self.open.insert(path.clone(), file).is_none() {
+            self.order.push_back(path);
+        }
+        if self.order.len() > HANDLES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.open.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, path: &Path) {
+        if self.open.remove(path).is_some() {
+            self.order.retain(|known| known != path);
+        }
+    }
+}
+
 /// A chunk in memory; without a block none of its records can be read.
 pub(crate) type ChunkValue = Option<Arc<Block>>;
 
@@ -88,6 +120,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
     chunks: Cache<ChunkKey, ChunkValue>,
     terms: Cache<TermKey, Arc<[u32]>>,
+    handles: Mutex<Handles>,
     /// Damage that was told already.
     told: Mutex<HashSet<(PathBuf, u64)>>,
 }
@@ -105,6 +138,7 @@ impl Shared {
             health: Mutex::default(),
             waiting_bytes: AtomicUsize::new(0),
             pool: Arc::default(),
+            handles: Mutex::default(),
             told: Mutex::default(),
         }
     }
@@ -170,6 +204,15 @@ impl Shared {
             Cached::Ready(value) => Some(value),
             Cached::Waiting => None,
             Cached::Absent => {
+                // What the page cache holds is here sooner than a thread can be woken.
+                if let Ok(file) = self.handle(&segment.path, Wait::No)
+                    && let Ok(LoadedChunk { block, damage }) =
+                        segment.load(&*file, &chunk, Wait::No)
+                    && damage.is_empty()
+                {
+                    self.fill_chunk(key, block.clone());
+                    return Some(block);
+                }
                 let (shared, segment) = (self.clone(), segment.clone());
                 self.pool.submit(Box::new(move || {
                     let value = shared.load_chunk(&segment, &chunk);
@@ -178,6 +221,31 @@ impl Shared {
                 None
             }
         }
+    }
+
+    /// Whether a chunk is in memory or on its way.
+    pub(crate) fn has_chunk(&self, segment: &Segment, chunk: &Chunk) -> bool {
+        self.chunks.has((segment.first, chunk.start, chunk.end))
+    }
+
+    /// An open file, if it is open already or may be waited for.
+    fn handle(&self, path: &Path, wait: Wait) -> io::Result<Arc<dyn File>> {
+        let handles = || self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = handles().open.get(path) {
+            return Ok(file.clone());
+        }
+        if wait == Wait::No {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let file: Arc<dyn File> = self.config.files.open(path, false)?.into();
+        handles().insert(path.to_owned(), file.clone());
+        Ok(file)
+    }
+
+    /// Closes a file that is to be removed or was replaced.
+    pub(crate) fn drop_handle(&self, path: &Path) {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.remove(path);
     }
 
     /// A chunk, if it is in memory.
@@ -207,7 +275,10 @@ impl Shared {
     fn load_chunk(&self, segment: &Segment, chunk: &Chunk) -> ChunkValue {
         let mut tries = 0;
         loop {
-            match segment.load(&*self.config.files, chunk) {
+            let loaded = self
+                .handle(&segment.path, Wait::Yes)
+                .and_then(|file| segment.load(&*file, chunk, Wait::Yes));
+            match loaded {
                 Ok(LoadedChunk { block, damage }) => {
                     damage
                         .into_iter()
@@ -215,7 +286,7 @@ impl Shared {
                     return block;
                 }
                 // Retention took it; the head is past it already.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
                 // Too many open files, say.
                 Err(_) if tries < 5 => std::thread::sleep(Duration::from_millis(10 << tries)),
                 Err(error) => {
@@ -253,6 +324,12 @@ impl Shared {
             Cached::Ready(value) => Some(value),
             Cached::Waiting => None,
             Cached::Absent => {
+                let sidecar = || self.handle(&segment.sidecar_path(), Wait::No);
+                if let Ok(postings) = segment.postings(sidecar, term, Wait::No) {
+                    let postings: Arc<[u32]> = postings.into();
+                    self.fill_postings(key, postings.clone());
+                    return Some(postings);
+                }
                 let (shared, segment) = (self.clone(), segment.clone());
                 self.pool.submit(Box::new(move || {
                     shared.fill_postings(key, shared.load_postings(&segment, term));
@@ -282,16 +359,18 @@ impl Shared {
     }
 
     fn load_postings(&self, segment: &Arc<Segment>, term: u64) -> Arc<[u32]> {
-        let files = &*self.config.files;
-        let found = segment.postings(files, term).or_else(|_| {
-            segment.rebuild_index(files, self.key)?;
-            self.notify(&Notice::IndexRebuilt(segment.sidecar_path()));
-            segment.postings(files, term)
+        let path = segment.sidecar_path();
+        let sidecar = || self.handle(&path, Wait::Yes);
+        let found = segment.postings(sidecar, term, Wait::Yes).or_else(|_| {
+            self.drop_handle(&path);
+            segment.rebuild_index(&*self.config.files, self.key)?;
+            self.notify(&Notice::IndexRebuilt(path.clone()));
+            segment.postings(sidecar, term, Wait::Yes)
         });
         match found {
             Ok(postings) => postings.into(),
             Err(error) => {
-                if error.kind() != std::io::ErrorKind::NotFound {
+                if error.kind() != io::ErrorKind::NotFound {
                     self.tell_damage(Damage {
                         file: segment.path.clone(),
                         offset: 0,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use tidewire_core::{Position, ProducerKey};
 
 use crate::bloom::Bloom;
-use crate::files::{Files, read_exact_at};
+use crate::files::{File, Files, Wait, read_exact, read_exact_at};
 use crate::format::{u32_at, u64_at};
 use crate::hash::{HashKey, Kind};
 use crate::index::{ChunkStart, Index, Keyed, Postings};
@@ -267,20 +267,17 @@ impl Sidecar {
         self.bloom.may_hold(term)
     }
 
-    /// The records that hold a term, as distances from the segment's first position.
-    pub(crate) fn postings(&self, files: &dyn Files, term: u64) -> io::Result<Vec<u32>> {
-        let file = files.open(&self.path, false)?;
+    /// The records that hold a term, as distances from the segment's first position. `file` is the sidecar.
+    pub(crate) fn postings(&self, file: &dyn File, term: u64, wait: Wait) -> io::Result<Vec<u32>> {
         let bucket = bucket_of(term, self.directory.len() - 1);
         let [at, end] = [self.directory[bucket], self.directory[bucket + 1]];
         let mut bytes = vec![0; end.checked_sub(at).ok_or_else(wrong)? as usize];
-        read_exact_at(&*file, &mut bytes, u64::from(at))?;
+        read_exact(file, &mut bytes, u64::from(at), wait)?;
         if bytes.len() < 4 || crc32fast::hash(&bytes[4..]) != u32_at(&bytes, 0) {
             return Err(wrong());
         }
-        let Some(found) = bytes[4..]
-            .chunks_exact(TERM_BYTES)
-            .find(|entry| u64_at(entry, 0) == term)
-        else {
+        let mut entries = bytes[4..].chunks_exact(TERM_BYTES);
+        let Some(found) = entries.find(|entry| u64_at(entry, 0) == term) else {
             return Ok(Vec::new());
         };
         let [count, at, crc] = [8, 12, 16].map(|field| u32_at(found, field));
@@ -288,7 +285,7 @@ impl Sidecar {
             return Ok(vec![at]);
         }
         let mut bytes = vec![0; count as usize * 4];
-        read_exact_at(&*file, &mut bytes, u64::from(at))?;
+        read_exact(file, &mut bytes, u64::from(at), wait)?;
         if crc32fast::hash(&bytes) != crc {
             return Err(wrong());
         }

@@ -357,7 +357,9 @@ impl Writer {
             .cloned()
             .collect();
         drop(view);
-        if !is_empty {
+        if is_empty {
+            shared.drop_handle(&old.segment.path);
+        } else {
             self.store_sidecar(old.segment);
         }
         Ok(())
@@ -482,6 +484,8 @@ impl Writer {
                 let why = error.to_string();
                 return self.shared.notify(&Notice::NotRemoved { file, why });
             }
+            self.shared.drop_handle(&segment.path);
+            self.shared.drop_handle(&segment.sidecar_path());
             // Missing if it was never written; swept up at the next opening if it cannot be removed now.
             let _ = files.remove(&segment.sidecar_path());
             // Oldest first, also after a crash: else there would be a hole between segments.
