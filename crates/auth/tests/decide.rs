@@ -193,7 +193,7 @@ fn what_is_no_token_is_refused_even_where_none_is_needed() {
     assert!(publisher(&good).is_ok());
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
-    let long = "x".repeat(TOKEN_BYTES_MAX + 1);
+    let (longest, long) = ("x".repeat(TOKEN_BYTES_MAX), "x".repeat(TOKEN_BYTES_MAX + 1));
     let alg = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
     let list = URL_SAFE_NO_PAD.encode("[]");
     #[rustfmt::skip]
@@ -207,6 +207,7 @@ fn what_is_no_token_is_refused_even_where_none_is_needed() {
         (format!("{alg}.{list}.{signature}"), Refusal::Malformed("payload")),
         (format!("{list}.{alg}.{signature}"), Refusal::Malformed("header")),
         (format!(" {good}"), Refusal::Malformed("header")),
+        (longest, Refusal::Malformed("three parts")),
         (long.clone(), Refusal::TooLong { bytes: long.len() }),
     ];
     for (token, want) in table {
