@@ -81,21 +81,42 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_an_example() {
+    fn every_command_has_an_example_that_it_takes() {
         fn look(command: &clap::Command, path: &str) {
             let name = format!("{path} {}", command.get_name());
             let help = command.get_after_help().map(ToString::to_string);
             let help = help.unwrap_or_default();
-            assert!(help.contains("Example"), "{name} has no example");
+            let examples: Vec<_> = help.lines().filter_map(ours).collect();
             assert!(
-                help.contains("tidewire"),
-                "{name}: its example runs nothing"
+                help.contains("Example") && !examples.is_empty(),
+                "{name} has no example"
             );
+            for example in examples {
+                let taken = Cli::command().try_get_matches_from(&example);
+                assert!(taken.is_ok(), "{name}: {example:?}: {}", taken.unwrap_err());
+            }
             for sub in command.get_subcommands() {
                 look(sub, &name);
             }
         }
         look(&Cli::command(), "");
+    }
+
+    /// The words of our own command in a line for a shell: from our name to what ends a command.
+    fn ours(line: &str) -> Option<Vec<String>> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        for c in line[line.find("tidewire ")?..].chars() {
+            match (quote, c) {
+                (None, '\'' | '"') => quote = Some(c),
+                (Some(open), c) if open == c => quote = None,
+                (None, ' ') => words.push(String::new()),
+                (None, '|' | '<' | '>' | ')') => break,
+                (_, c) => words.last_mut()?.push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        Some(words)
     }
 
     /// One definition per setting: the flag's name says the variable's and the key's.

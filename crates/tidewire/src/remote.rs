@@ -50,12 +50,7 @@ pub(crate) struct HubArgs {
     token: Option<String>,
 
     /// File with the token
-    #[arg(
-        long,
-        env = "TIDEWIRE_TOKEN_FILE",
-        value_name = "FILE",
-        conflicts_with = "token"
-    )]
+    #[arg(long, env = "TIDEWIRE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
@@ -77,9 +72,15 @@ impl HubArgs {
 
     /// The token, wherever it is.
     pub(crate) fn token(&self) -> Outcome<Option<String>> {
+        // Of a flag and a variable the flag holds, as everywhere.
         let text = match (&self.token, &self.token_file) {
-            (Some(token), _) => token.clone(),
-            (None, Some(path)) => std::fs::read_to_string(path)
+            (Some(_), Some(_)) if is_flag("--token") == is_flag("--token-file") => {
+                return Err(Failure::usage("there is a token and a file with a token")
+                    .next("give one of them"));
+            }
+            (Some(token), None) => token.clone(),
+            (Some(token), Some(_)) if is_flag("--token") => token.clone(),
+            (_, Some(path)) => std::fs::read_to_string(path)
                 .map_err(|error| Failure::file(path, "read the token", &error))?,
             (None, None) => return Ok(None),
         };
@@ -90,6 +91,16 @@ impl HubArgs {
         }
         Ok(Some(token.to_owned()))
     }
+}
+
+/// Whether a flag is on the command line.
+fn is_flag(flag: &str) -> bool {
+    std::env::args_os().any(|argument| {
+        let argument = argument.to_string_lossy();
+        argument
+            .strip_prefix(flag)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
 }
 
 /// A path (with its query) below a hub's URL.

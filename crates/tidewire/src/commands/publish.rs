@@ -38,7 +38,7 @@ pub(crate) struct Publish {
     topic: Option<String>,
 
     /// The event's data; without it, each line of standard input is an event
-    #[arg(conflicts_with_all = ["ndjson", "follow"])]
+    #[arg(conflicts_with_all = ["ndjson", "follow"], allow_negative_numbers = true)]
     data: Option<String>,
 
     /// Publish the lines that FILE gains, through rotation and truncation, from its end

@@ -126,6 +126,42 @@ fn topics_of_any_spelling_work() {
 }
 
 #[test]
+fn a_flag_goes_before_a_variable() {
+    let folder = folder();
+    let good = run(&[
+        "token",
+        "--publish",
+        "*",
+        "--key-file",
+        write(&folder.path().join("k"), "key").to_str().unwrap(),
+        "-q",
+    ])
+    .ok();
+    let file = write(&folder.path().join("token"), &good);
+    let file = file.to_str().unwrap();
+    let hub = Hub::with(&[
+        "--memory",
+        "--publisher-key-file",
+        folder.path().join("k").to_str().unwrap(),
+    ]);
+    #[rustfmt::skip]
+    let table: [(&[&str], &[(&str, &str)], i32); 7] = [
+        (&[], &[], 1),
+        (&[], &[("TIDEWIRE_TOKEN", &good)], 0),
+        (&[], &[("TIDEWIRE_TOKEN_FILE", file)], 0),
+        (&["--token-file", file], &[("TIDEWIRE_TOKEN", "bad")], 0),
+        (&["--token", good.trim()], &[("TIDEWIRE_TOKEN_FILE", "/nowhere")], 0),
+        (&[], &[("TIDEWIRE_TOKEN", &good), ("TIDEWIRE_TOKEN_FILE", file)], 2),
+        (&["--token", good.trim(), "--token-file", file], &[], 2),
+    ];
+    for (flags, variables, code) in table {
+        let mut command = hub.command(&[&["pub", "t", "-5"], flags].concat());
+        command.envs(variables.iter().copied());
+        assert_eq!(finish(command, b"").code, code, "{flags:?} {variables:?}");
+    }
+}
+
+#[test]
 fn lines_of_standard_input() {
     let hub = Hub::in_memory();
     let lines: String = (0..2500).map(|n| format!("line {n}\n")).collect();
