@@ -115,3 +115,31 @@ async fn a_publish_wakes_the_poller() {
     publish(&feed, 0..1, 10);
     assert_eq!(decode(&task.await.unwrap()).numbers, [0]);
 }
+
+/// Run by hand: `cargo test -p tidewire-engine --release --test driver_pull -- --ignored --nocapture`.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[ignore = "prints a figure; asserts only what is far beyond it"]
+async fn idle_memory() {
+    const STREAMS: usize = 20_000;
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    };
+    let feed = feed();
+    let config = ShardConfig::default();
+    let before = resident();
+    let mut streams = Vec::new();
+    for seed in 0..STREAMS {
+        let subscription = subscription(&feed, Position(1));
+        let mut stream = PullStream::new(&config, seed as u64, subscription);
+        next(&mut stream).await.unwrap();
+        let waiting = stream.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(waiting, Poll::Pending);
+        streams.push(stream);
+    }
+    let each = (resident() - before) / STREAMS;
+    eprintln!("an idle PullStream takes {each} bytes");
+    assert!(each < 10_000);
+}

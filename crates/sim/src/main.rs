@@ -7,7 +7,8 @@ use tidewire_sim::run::{keep_panics, run_seed, run_seeds, shorten};
 use tidewire_sim::{mutants, tally};
 
 const USAGE: &str = "\
-tidewire-sim --seeds COUNT [--from SEED] [--threads N]   run seeds; print what happened; fail on what never did
+tidewire-sim --seeds COUNT [--from SEED] [--threads N] [--brief 1]
+                                                         run seeds; print what happened; fail on what never did
 tidewire-sim --seed SEED                                 run one seed; if it fails, shorten it and print it
 tidewire-sim mutants [--seeds COUNT]                     break the engine in each known way and see it noticed
 ";
@@ -45,6 +46,8 @@ struct Flags {
     seeds: Option<u64>,
     from: u64,
     threads: Option<usize>,
+    /// Do not shorten a failure.
+    brief: bool,
 }
 
 fn parse(args: &[String]) -> Option<Flags> {
@@ -56,6 +59,7 @@ fn parse(args: &[String]) -> Option<Flags> {
             "--seed" => flags.seed = Some(value),
             "--seeds" => flags.seeds = Some(value),
             "--from" => flags.from = value,
+            "--brief" => flags.brief = value > 0,
             "--threads" => flags.threads = usize::try_from(value).ok(),
             _ => return None,
         }
@@ -87,7 +91,9 @@ fn many(flags: &Flags) -> bool {
     match run_seeds(flags.from, count, threads) {
         Err((seed, why)) => {
             println!("seed {seed} failed: {why}");
-            report(seed);
+            if !flags.brief {
+                report(seed);
+            }
             false
         }
         Ok(tally) => {
