@@ -48,7 +48,7 @@ fn adopt(
     server: TcpStream,
 ) -> Receiver<StreamEnd> {
     let (tell, told) = channel();
-    let on_end = Box::new(move |end| drop(tell.send(end)));
+    let on_end = Box::new(move |end| tell.send(end).unwrap_or_default());
     let subscription = subscription(feed, Position(from));
     shards.adopt(server, HEAD.to_vec(), framing, subscription, on_end);
     told

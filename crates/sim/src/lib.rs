@@ -9,7 +9,6 @@
 
 pub mod judge;
 pub mod model;
-pub mod mutants;
 pub mod op;
 pub mod pipe;
 pub mod reader;

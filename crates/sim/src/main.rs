@@ -1,10 +1,18 @@
 //! `cargo run -p tidewire-sim --release -- --seeds 10000 [--from N]`, `-- --seed N`, `-- mutants`.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people, and for xtask"
+)]
+
+mod mutants;
+
 use std::process::ExitCode;
 use std::time::Instant;
 
 use tidewire_sim::run::{keep_panics, run_seed, run_seeds, shorten};
-use tidewire_sim::{mutants, tally};
+use tidewire_sim::tally;
 
 const USAGE: &str = "\
 tidewire-sim --seeds COUNT [--from SEED] [--threads N] [--brief 1]

@@ -11,21 +11,21 @@ use std::time::{Duration, Instant};
 
 /// One way to break the engine.
 #[derive(Clone, Copy, Debug)]
-pub struct Mutant {
+pub(crate) struct Mutant {
     /// A few words for it.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it breaks.
-    pub breaks: &'static str,
+    pub(crate) breaks: &'static str,
     /// The file, below `crates/engine/src`.
-    pub file: &'static str,
+    pub(crate) file: &'static str,
     /// What stands there, once.
-    pub from: &'static str,
+    pub(crate) from: &'static str,
     /// What stands there instead.
-    pub to: &'static str,
+    pub(crate) to: &'static str,
 }
 
 /// Every mutant.
-pub const MUTANTS: &[Mutant] = &[
+pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "twice for two topics",
         breaks: "invariant 8: a record that matches by two topics is delivered once",
@@ -117,7 +117,7 @@ const RUN_MAX: Duration = Duration::from_secs(300);
 
 /// Breaks the engine in every way and says whether each was noticed within so many seeds.
 #[must_use]
-pub fn run(seeds: u64) -> bool {
+pub(crate) fn run(seeds: u64) -> bool {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     match Bench::new(&workspace).and_then(|bench| bench.run_all(seeds)) {
         Ok(fine) => fine,

@@ -201,7 +201,7 @@ impl World {
             step.ended.len()
         );
         self.look(index)?;
-        for ended in step.ended {
+        for ended in &step.ended {
             self.handle_ended(index, ended)?;
         }
         self.check_deadlines(index)

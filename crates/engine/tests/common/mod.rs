@@ -6,14 +6,14 @@ use std::sync::Arc;
 use tidewire_codec::{Decoder, ItemRef};
 use tidewire_core::{Filter, Form, MatcherSet, Position, Topic};
 use tidewire_engine::{Checkpoint, Feed, ShardConfig, Subscription};
-use tidewire_log::{Append, Event, Log, MemoryConfig, MemoryLog};
+use tidewire_log::{Append, Event, MemoryConfig, MemoryLog};
 
-pub fn feed() -> Arc<Feed> {
+pub(crate) fn feed() -> Arc<Feed> {
     Feed::new(Arc::new(MemoryLog::new(MemoryConfig::default())))
 }
 
 /// No heartbeat and no end, unless a test asks.
-pub fn config() -> ShardConfig {
+pub(crate) fn config() -> ShardConfig {
     ShardConfig {
         heartbeat_ms: 0,
         stream_life_ms: 0,
@@ -21,7 +21,7 @@ pub fn config() -> ShardConfig {
     }
 }
 
-pub fn subscription(feed: &Arc<Feed>, from: Position) -> Subscription {
+pub(crate) fn subscription(feed: &Arc<Feed>, from: Position) -> Subscription {
     Subscription {
         feed: Arc::clone(feed),
         filter: Filter {
@@ -38,7 +38,7 @@ pub fn subscription(feed: &Arc<Feed>, from: Position) -> Subscription {
 }
 
 /// Publishes events numbered from `first`, each filled up to about `bytes` bytes.
-pub fn publish(feed: &Feed, numbers: std::ops::Range<usize>, bytes: usize) {
+pub(crate) fn publish(feed: &Feed, numbers: std::ops::Range<usize>, bytes: usize) {
     let event = |number| {
         let fill = "x".repeat(bytes);
         Event::new(Topic::parse("t").unwrap(), format!("{number} {fill}"), 1)
@@ -51,16 +51,16 @@ pub fn publish(feed: &Feed, numbers: std::ops::Range<usize>, bytes: usize) {
 
 /// What a client made of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The events' numbers, in order.
-    pub numbers: Vec<usize>,
+    pub(crate) numbers: Vec<usize>,
     /// The control events' types, in order.
-    pub controls: Vec<String>,
+    pub(crate) controls: Vec<String>,
     /// The stream ended inside a block.
-    pub torn: bool,
+    pub(crate) torn: bool,
 }
 
-pub fn decode(body: &[u8]) -> Seen {
+pub(crate) fn decode(body: &[u8]) -> Seen {
     let mut seen = Seen::default();
     let mut decoder = Decoder::new();
     decoder.feed(body);
@@ -81,7 +81,7 @@ pub fn decode(body: &[u8]) -> Seen {
 }
 
 /// The body of a chunked response, and whether it ended with the last chunk and nothing after it.
-pub fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
+pub(crate) fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     loop {
         let Some(line) = bytes.windows(2).position(|pair| pair == b"\r\n") else {

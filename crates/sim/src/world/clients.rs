@@ -392,7 +392,7 @@ impl World {
         self.tally.merge(&here.pipe.borrow().tally);
     }
 
-    pub(super) fn handle_ended(&mut self, shard: usize, ended: Ended<PipeSink>) -> Outcome {
+    pub(super) fn handle_ended(&mut self, shard: usize, ended: &Ended<PipeSink>) -> Outcome {
         let at = (0..CLIENTS).find(|index| {
             self.connection(*index)
                 .is_some_and(|here| here.shard == shard && here.key == ended.key)
@@ -427,7 +427,7 @@ impl World {
         self.count_pipe(&here);
         let config = self.places[shard].config;
         let client = self.clients[index].as_ref().expect("it was here");
-        check_end(self.now_ms, &config, client, &here, &ended)
+        check_end(self.now_ms, &config, client, &here, ended)
             .map_err(|error| format!("client {index}: {error}"))
     }
 }
