@@ -413,7 +413,7 @@ fn a_hub_says_what_holds() {
     let hub = Hub::on(&data);
     hub.run(&["pub", "t", "x"]).ok();
     let hub = hub.restart();
-    let said = hub.running.errors();
+    let said = hub.running.says("subscribers");
     for words in [
         "data",
         "1 event, ",
@@ -433,7 +433,7 @@ fn a_hub_says_what_holds() {
         "--retention-rule",
         "a=count:1",
     ]);
-    let said = hub.running.errors();
+    let said = hub.running.says("subscribers");
     for words in [
         "in memory",
         "256MiB, 1h30m; less for the topics of one rule",
