@@ -22,7 +22,8 @@ usage: cargo xtask COMMAND
                        imports, purity, names, licences, format, clippy, wasm, docs
   test [--no-install]  installs what the tests need (it says what), then runs every test:
                        unit, contract, simulation, and end to end in a browser and behind nginx
-  bench [NAME]         runs the benchmarks whose package or target name contains NAME; prints a table
+  bench [NAME [ARG...]]
+                       runs the benchmarks whose package or target name contains NAME, with these arguments
   fuzz SECONDS         runs each fuzz target for that long
   crash [ROUNDS]       kills the hub ROUNDS times (100) under load and checks what was acknowledged
 
@@ -77,9 +78,8 @@ fn dispatch(arguments: &[String]) -> Outcome {
             )),
         },
         "bench" => match rest.as_slice() {
-            [] => bench::run(""),
-            [name] => bench::run(name),
-            _ => Outcome::WrongUsage("`bench` takes one NAME at most".into()),
+            [] => bench::run("", &[]),
+            [name, arguments @ ..] => bench::run(name, arguments),
         },
         "fuzz" => match rest.as_slice() {
             [seconds] => match seconds.parse() {

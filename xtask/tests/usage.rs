@@ -9,7 +9,6 @@ fn usage() {
         (&["fly"], 2, "there is no command `fly`"),
         (&["check", "speling"], 2, "`check` has no step `speling`"),
         (&["test", "--fast"], 2, "only --no-install"),
-        (&["bench", "a", "b"], 2, "one NAME at most"),
         (&["fuzz"], 2, "a number of seconds"),
         (&["fuzz", "-1"], 2, "`-1` is not a number of seconds"),
         (&["crash", "many"], 2, "`many` is not a number of rounds"),

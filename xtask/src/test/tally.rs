@@ -62,6 +62,13 @@ pub(super) fn add_cargo_line(tally: &mut Tally, line: &str) {
     {
         tally.notes.push(format!("failed: {}", name.trim()));
     }
+    if let Some((name, why)) = line
+        .strip_prefix("test ")
+        .and_then(|line| line.split_once(" ... ignored"))
+    {
+        let why = why.trim_start_matches([',', ' ']);
+        tally.notes.push(format!("skipped: {name}: {why}"));
+    }
     let Some((_, counts)) = line
         .strip_prefix("test result: ")
         .and_then(|rest| rest.split_once(". "))
@@ -119,13 +126,14 @@ mod tests {
             "running 3 tests",
             "test a::b ... ok",
             "test a::c ... FAILED",
+            "test a::d ... ignored, needs a tape",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         ] {
             add_cargo_line(&mut tally, line);
         }
         assert_eq!(tally.counts(), "5 passed, 1 failed, 1 skipped");
-        assert_eq!(tally.notes, ["failed: a::c"]);
+        assert_eq!(tally.notes, ["failed: a::c", "skipped: a::d: needs a tape"]);
     }
 
     #[test]
