@@ -183,7 +183,7 @@ pub(crate) struct Settings {
     )]
     pub(crate) subscriber_key_alg: Algorithm,
 
-    /// Pages of which origins may read, such as https://example.com; `*` for all [default: the hub's own]
+    /// Pages of which origins may read, such as `https://example.com`; `*` for all [default: the hub's own]
     #[arg(long, env = "TIDEWIRE_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', action = ArgAction::Append,
           value_parser = values::origin)]
     pub(crate) cors_origins: Vec<String>,
