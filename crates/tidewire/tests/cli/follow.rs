@@ -241,6 +241,29 @@ fn each_line_once_over_crashes_of_the_hub() {
 }
 
 #[test]
+fn a_batch_that_is_no_longer_in_the_file_is_not_sent_again() {
+    let hub = Hub::in_memory();
+    let mut scene = Scene::new();
+    scene.lines(3);
+    let publisher = scene.with_state(&hub);
+    scene.check(&hub);
+    assert_eq!(publisher.stop(), 0);
+    // As a run leaves it that ended before the answer to a batch came.
+    let state = scene.path("state");
+    let mut saved: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
+    let to = saved["offset"].as_u64().unwrap() + 100;
+    saved["pending"] = serde_json::json!({"to": to, "key": "k"});
+    write(&state, &saved.to_string());
+    scene.lines(1);
+    let publisher = scene.with_state(&hub);
+    scene.check(&hub);
+    scene.lines(20);
+    scene.check(&hub);
+    assert_eq!(publisher.stop(), 0);
+}
+
+#[test]
 fn a_hub_that_is_not_there_is_waited_for() {
     let mut scene = Scene::new();
     let hub = Hub::on(&scene.path("data"));

@@ -40,6 +40,13 @@ impl Batch {
         ]))
     }
 
+    /// Notes that the events from one index to another are acknowledged; their ids without those that were told before.
+    pub(super) fn tell(&mut self, from: usize, to: usize, ids: Vec<String>) -> Vec<String> {
+        let told_before = self.told.saturating_sub(from);
+        self.told = self.told.max((to + 1).min(self.items.len()));
+        ids.into_iter().skip(told_before).collect()
+    }
+
     pub(super) fn place_of(&self, index: usize) -> Option<&Place> {
         self.items.get(index)?.place.as_ref()
     }
@@ -97,4 +104,37 @@ pub(super) enum Answer {
         index: usize,
         error: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch that was cut in the middle of its answer is sent again, and answered again from its first event.
+    #[test]
+    fn no_id_is_told_twice() {
+        let item = || Item::of(Bytes::from_static(b"{}\n"));
+        let mut batch = Batch {
+            key: "k".to_owned(),
+            items: (0..5).map(|_| item()).collect(),
+            told: 0,
+        };
+        let ids = |from: usize, to: usize| (from..=to).map(|n| n.to_string()).collect::<Vec<_>>();
+        #[rustfmt::skip]
+        let table = [
+            (0, 1, ids(0, 1), 2),
+            (0, 2, ids(2, 2), 3), // again, in larger groups
+            (0, 1, ids(0, 0)[..0].to_vec(), 3), // and again, in smaller ones
+            (2, 3, ids(3, 3), 4),
+            (4, 4, ids(4, 4), 5),
+        ];
+        for (from, to, told, after) in table {
+            assert_eq!(batch.tell(from, to, ids(from, to)), told, "{from} to {to}");
+            assert_eq!(batch.told, after);
+        }
+        assert!(
+            batch.tell(0, 9, Vec::new()).is_empty(),
+            "without ids there is nothing to tell"
+        );
+    }
 }

@@ -63,17 +63,16 @@ pub(super) fn start(
     let at = parts
         .front()
         .map(|part| (Arc::clone(&part.opened), part.from));
-    let pending = known.and_then(|saved| Some((saved, saved.pending.as_ref()?)));
-    let again = match (pending, parts.front_mut()) {
-        (Some((saved, pending)), Some(part))
-            if part.from == saved.offset && is_same(&part.opened, saved) =>
-        {
-            let again = Again::read(&part.opened, saved.offset, pending, &template)?;
-            part.from = pending.to;
-            Some(again)
+    let again = match (known, parts.front_mut()) {
+        (Some(saved), Some(part)) if part.from == saved.offset => {
+            again(saved, &part.opened, &template)?
         }
         _ => None,
     };
+    if let (Some((_, to)), Some(part)) = (&again, parts.front_mut()) {
+        part.from = *to;
+    }
+    let again = again.map(|(again, _)| again);
     let follower = Follower {
         path: start.path,
         quiet: start.quiet,
@@ -133,20 +132,30 @@ fn resume(start: &Start, saved: &Saved) -> io::Result<VecDeque<Part>> {
     Ok(parts)
 }
 
+/// The batch that was on its way when the last run ended, and where it ends. None if those bytes are no longer there: then what
+/// the file holds now is new.
+fn again(
+    saved: &Saved,
+    opened: &Arc<Opened>,
+    template: &Template,
+) -> Outcome<Option<(Again, u64)>> {
+    let Some(pending) = saved.pending.as_ref().filter(|_| is_same(opened, saved)) else {
+        return Ok(None);
+    };
+    let length = opened.file.metadata().map_or(0, |metadata| metadata.len());
+    if length < pending.to {
+        return Ok(None);
+    }
+    Again::read(opened, saved.offset, pending, template).map(|again| Some((again, pending.to)))
+}
+
 /// Whether a file is the one of which a place was saved: long enough, with the same bytes before it.
 fn is_same(opened: &Opened, saved: &Saved) -> bool {
-    let to = saved
-        .pending
-        .as_ref()
-        .map_or(saved.offset, |pending| pending.to);
-    let is_long_enough = opened
-        .file
-        .metadata()
-        .is_ok_and(|metadata| metadata.len() >= to);
-    is_long_enough
-        && (saved.inode == 0 && saved.offset == 0
-            || place::fingerprint(&opened.file, saved.offset)
-                .is_ok_and(|found| found == saved.fingerprint))
+    let length = opened.file.metadata().map_or(0, |metadata| metadata.len());
+    let is_from_the_start = saved.inode == 0 && saved.offset == 0;
+    let fingerprint = || place::fingerprint(&opened.file, saved.offset).ok();
+    length >= saved.offset
+        && (is_from_the_start || fingerprint().as_ref() == Some(&saved.fingerprint))
 }
 
 /// The rotated file of a saved place, and the ones rotated after it.

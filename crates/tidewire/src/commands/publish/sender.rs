@@ -274,6 +274,8 @@ impl Sender {
     fn take(&mut self, answer: Answer) -> Result<(), Trouble> {
         let (from, to, ids) = match answer {
             Answer::Acknowledged { from, to, ids } => (from, to, ids),
+            // The first event would have been refused by the status, had the hub known why at once: it is the hub's trouble.
+            Answer::Refused { index: 0, error } => return Err(RemoteError::Cut(error).into()),
             Answer::Refused { index, error } => {
                 return Err(Trouble::Event {
                     index,
@@ -285,13 +287,10 @@ impl Sender {
         let Some(batch) = &mut self.in_flight else {
             return Ok(());
         };
-        let end = (to + 1).min(batch.items.len());
-        let fresh = end.saturating_sub(batch.told);
-        let told_before = batch.told.saturating_sub(from);
-        batch.told += fresh;
-        self.acknowledged += fresh as u64;
-        if !self.quiet && fresh > 0 {
-            let ids: Vec<_> = ids.into_iter().skip(told_before).collect();
+        let told_before = batch.told;
+        let ids = batch.tell(from, to, ids);
+        self.acknowledged += (batch.told - told_before) as u64;
+        if !ids.is_empty() {
             output::result(ids.join("\n")).map_err(Trouble::Own)?;
         }
         Ok(())
@@ -432,5 +431,55 @@ async fn not_taken(response: http::Response<hyper::body::Incoming>) -> Trouble {
             why: error,
         },
         _ => Trouble::Remote(RemoteError::Refused(refused)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::remote::HubArgs;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        hub: HubArgs,
+    }
+
+    /// A place in a file is of one file: a batch of two could not be read again.
+    #[test]
+    fn a_batch_is_of_one_file() {
+        let hub = Arguments::parse_from(["test", "--url", "http://127.0.0.1:1"]).hub;
+        let mut sender = Sender::new(Remote::new(&hub).unwrap(), Patience::Endless, true).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a", "b"].map(|name| {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+            Opened::open(&folder.path().join(name)).unwrap()
+        });
+        let item = |file: usize, from| Item {
+            line: Bytes::from_static(b"{}\n"),
+            place: Some(Place {
+                opened: Arc::clone(&files[file]),
+                from,
+                to: from + 1,
+            }),
+        };
+        let (items, mut incoming) = mpsc::channel(10);
+        for next in [item(0, 1), item(1, 0), item(1, 1)] {
+            items.try_send(Ok(next)).unwrap();
+        }
+        assert!(sender.gather(item(0, 0), &mut incoming).is_none());
+        let places = |sender: &Sender| -> Vec<u64> {
+            let items = &sender.in_flight.as_ref().unwrap().items;
+            items
+                .iter()
+                .map(|item| item.place.as_ref().unwrap().to)
+                .collect()
+        };
+        assert_eq!(places(&sender), [1, 2]);
+        let held = sender.held.take().unwrap();
+        assert!(sender.gather(held, &mut incoming).is_none());
+        assert_eq!(places(&sender), [1, 2]);
     }
 }
