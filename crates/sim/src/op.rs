@@ -26,7 +26,7 @@ pub enum Kind {
     Loaded,
     /// A log begins a new life.
     Life,
-    /// A shard ends all its streams.
+    /// A shard ends one of its streams, or all.
     Drain,
 }
 
@@ -42,7 +42,7 @@ const WEIGHTS: [(Kind, u64); 11] = [
     (Kind::Time, 10),
     (Kind::Loaded, 8),
     (Kind::Life, 1),
-    (Kind::Drain, 1),
+    (Kind::Drain, 2),
 ];
 
 /// One operation.

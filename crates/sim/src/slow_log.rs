@@ -1,11 +1,14 @@
 //! The real memory log, slow at random: any read may be `Loading` first, and the waker is woken when the world says so.
+//! Watchers may be told of a commit after it can be read, as a log's own thread would tell them.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use tidewire_core::{Cursor, Position};
 use tidewire_log::{
-    Append, AppendError, Bounds, Locate, Log, MemoryConfig, MemoryLog, Read, ReadAsk, Watcher,
+    Append, AppendError, Batch, Bounds, Locate, Log, MemoryConfig, MemoryLog, Read, ReadAsk,
+    Watcher,
 };
 
 use crate::rng::Rng;
@@ -17,6 +20,47 @@ pub struct SlowLog {
     has_rule: bool,
     /// One thread runs a world: never contended.
     line: Mutex<Line>,
+    late: Arc<Late>,
+}
+
+/// Stands between the log and its watcher.
+struct Late {
+    is_late: bool,
+    state: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    watchers: Vec<Arc<dyn Watcher>>,
+    batches: VecDeque<Batch>,
+}
+
+impl Late {
+    fn tell(&self, most: usize) {
+        for _ in 0..most {
+            let (batch, watchers) = {
+                let mut state = self.state.lock().expect("one thread runs a world");
+                let Some(batch) = state.batches.pop_front() else {
+                    return;
+                };
+                (batch, state.watchers.clone())
+            };
+            watchers
+                .iter()
+                .for_each(|watcher| watcher.committed(&batch));
+        }
+    }
+}
+
+impl Watcher for Late {
+    fn committed(&self, batch: &Batch) {
+        let mut state = self.state.lock().expect("one thread runs a world");
+        state.batches.push_back(batch.clone());
+        drop(state);
+        if !self.is_late {
+            self.tell(usize::MAX);
+        }
+    }
 }
 
 struct Line {
@@ -27,12 +71,20 @@ struct Line {
 }
 
 impl SlowLog {
-    /// So many reads in a hundred are slow.
+    /// So many reads in a hundred are slow; watchers are told at once, or when [`SlowLog::load`] comes.
     #[must_use]
-    pub fn new(config: MemoryConfig, loading_percent: u64, seed: u64) -> Self {
+    pub fn new(config: MemoryConfig, loading_percent: u64, is_late: bool, seed: u64) -> Self {
+        let has_rule = !config.retention.rules.is_empty();
+        let inner = MemoryLog::new(config);
+        let late = Arc::new(Late {
+            is_late,
+            state: Mutex::default(),
+        });
+        inner.watch(Arc::<Late>::clone(&late));
         Self {
-            has_rule: !config.retention.rules.is_empty(),
-            inner: MemoryLog::new(config),
+            inner,
+            has_rule,
+            late,
             line: Mutex::new(Line {
                 rng: Rng::new(seed),
                 loading_percent,
@@ -52,8 +104,9 @@ impl SlowLog {
         &self.inner
     }
 
-    /// Up to so many of those that wait for something are woken.
+    /// Up to so many of those that wait for something are woken, and up to so many commits told.
     pub fn load(&self, most: usize) {
+        self.late.tell(most);
         let woken: Vec<_> = {
             let mut line = self.line();
             let count = most.min(line.loading.len());
@@ -62,7 +115,7 @@ impl SlowLog {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// No read is slow from now on.
+    /// No read is slow from now on. Commits stay late: [`SlowLog::load`] tells them.
     pub fn speed_up(&self) {
         self.line().loading_percent = 0;
         self.load(usize::MAX);
@@ -130,7 +183,8 @@ impl Log for SlowLog {
     }
 
     fn watch(&self, watcher: Arc<dyn Watcher>) {
-        self.inner.watch(watcher);
+        let mut state = self.late.state.lock().expect("one thread runs a world");
+        state.watchers.push(watcher);
     }
 
     fn health(&self) -> Result<(), AppendError> {

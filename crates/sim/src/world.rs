@@ -294,6 +294,9 @@ impl World {
 
     fn drain(&mut self, rng: &mut Rng) {
         let index = rng.size(0, SHARDS - 1);
+        if rng.percent(60) {
+            return self.end_one(rng);
+        }
         note!(self, "{} shard {index} drains", self.now_ms);
         self.places[index]
             .shard
@@ -309,15 +312,17 @@ fn source(rng: &mut Rng) -> Source {
         count: rng.percent(70).then(|| rng.range(1, 10)),
     });
     let epoch = Epoch(rng.range(1, 1_000_000));
+    let forgets = rng.percent(70);
     let config = MemoryConfig {
         epoch,
         retention: Retention {
-            bytes: rng.percent(20).then(|| rng.range(500, 50_000)),
-            count: rng.percent(70).then(|| rng.range(1, 200)),
-            age_ms: rng.percent(30).then(|| rng.range(500, 20_000)),
+            bytes: (forgets && rng.percent(20)).then(|| rng.range(500, 50_000)),
+            count: (forgets && rng.percent(70)).then(|| rng.range(1, 200)),
+            age_ms: (forgets && rng.percent(30)).then(|| rng.range(500, 20_000)),
             rules: rules.into_iter().collect(),
         },
-        position_step: rng.pick(&[1, 1, 2, 7]),
+        // With large steps, neighbours lie in different blocks of the engine's cohorts.
+        position_step: rng.pick(&[1, 1, 2, 7, 300]),
         ring: RingConfig {
             merge_bytes: rng.size(100, 10_000),
             merge_records: rng.size(1, 40),
@@ -326,7 +331,8 @@ fn source(rng: &mut Rng) -> Source {
         ..MemoryConfig::default()
     };
     let loading_percent = rng.pick(&[0, 5, 30, 60]);
-    let log = Arc::new(SlowLog::new(config, loading_percent, rng.number()));
+    let is_late = rng.percent(40);
+    let log = Arc::new(SlowLog::new(config, loading_percent, is_late, rng.number()));
     Source {
         feed: Feed::new(Arc::<SlowLog>::clone(&log)),
         log,

@@ -324,6 +324,18 @@ impl World {
         }
     }
 
+    /// One stream is ended by its driver, as a revoked token does.
+    pub(super) fn end_one(&mut self, rng: &mut Rng) {
+        if let Some(index) = self.find_here(rng) {
+            note!(self, "{} client {index} is to end", self.now_ms);
+            let here = self.connection(index).expect("it is here");
+            let (shard, key) = (here.shard, here.key);
+            let place = &mut self.places[shard];
+            place.shard.end(key, EndReason::Drain);
+            place.due = true;
+        }
+    }
+
     pub(super) fn die(&mut self, rng: &mut Rng) {
         if let Some(index) = self.find_here(rng) {
             note!(self, "{} client {index} is dead", self.now_ms);
