@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -72,7 +72,17 @@ pub(crate) fn finish(mut command: Command, stdin: &[u8]) -> Ran {
     let writer = std::thread::spawn(move || {
         let _ = input.write_all(&bytes);
     });
+    // One that should end but does not is ended, and then has no exit code that a test wants.
+    let pid = rustix::process::Pid::from_child(&child);
+    let (done, waited) = channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if waited.recv_timeout(PATIENCE * 2) == Err(RecvTimeoutError::Timeout) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
     let output = child.wait_with_output().unwrap();
+    drop(done);
+    watchdog.join().unwrap();
     writer.join().unwrap();
     Ran::of(output)
 }
