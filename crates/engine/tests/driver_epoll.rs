@@ -1,7 +1,7 @@
 //! The epoll driver on real sockets, over loopback.
 #![cfg(all(target_os = "linux", feature = "driver"))]
 
-mod common;
+mod stream;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use common::{Seen, config, dechunk, decode, feed, publish, subscription};
+use stream::{Seen, config, dechunk, decode, feed, publish, subscription};
 use tidewire_core::Position;
 use tidewire_engine::driver::StreamEnd;
 use tidewire_engine::driver::epoll::{Framing, Shards};

@@ -1,13 +1,13 @@
 //! The pull driver: polled as an HTTP body would be.
 #![cfg(feature = "driver")]
 
-mod common;
+mod stream;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::{config, decode, feed, publish, subscription};
+use stream::{config, decode, feed, publish, subscription};
 use tidewire_core::Position;
 use tidewire_engine::driver::pull::{POLL_BYTES_MAX, PullStream};
 use tidewire_engine::{EndReason, ShardConfig};

@@ -1,8 +1,8 @@
 //! The log over restarts: what was appended is there, found by position, topic, id, time and producer key.
 
-mod common;
+mod fixture;
 
-use common::*;
+use fixture::*;
 use tidewire_core::{MatcherSet, Position, ProducerKey};
 use tidewire_log::{AppendError, Log, Start};
 use tidewire_log_disk::{DiskLog, OpenError};

@@ -1,12 +1,12 @@
 //! The suite that every log must pass: on real files, on files in memory that lose power, and with everything cold.
 
-mod common;
+mod fixture;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::sim_files::SimFiles;
+use fixture::sim_files::SimFiles;
 use tempfile::TempDir;
 use tidewire_core::MatcherSet;
 use tidewire_log::conformance::{After, Factory, Profile, Reopen, Rng, Settings, Subject};
@@ -118,8 +118,8 @@ impl Subject for Opened {
     fn settle(&self) {
         for _ in 0..3 {
             // Both go through the same queues as the log's own work: behind them it is done.
-            common::append(&*self.log, Vec::new()).unwrap();
-            common::locate(&*self.log, Start::Since(0), MatcherSet::any());
+            fixture::append(&*self.log, Vec::new()).unwrap();
+            fixture::locate(&*self.log, Start::Since(0), MatcherSet::any());
         }
     }
 

@@ -1,12 +1,12 @@
 //! Damaged directories: refused, or told to readers; never a record missing in silence, never a panic, and the rest intact.
 
-mod common;
+mod fixture;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use common::*;
+use fixture::*;
 use tidewire_core::Position;
 use tidewire_log::{Event, Log};
 use tidewire_log_disk::offline::verify;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a skipped test says why")]
 
-mod common;
+mod fixture;
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,8 +10,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::sim_files::{Faults, SimFiles};
-use common::*;
+use fixture::sim_files::{Faults, SimFiles};
+use fixture::*;
 use tidewire_core::Position;
 use tidewire_log::conformance::Rng;
 use tidewire_log::{AppendError, Log, Read, ReadAsk};

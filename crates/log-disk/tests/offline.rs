@@ -1,10 +1,10 @@
 //! Export and import: what goes out comes in again, all of it; from a damaged log all that can be read, and the rest is told.
 
-mod common;
+mod fixture;
 
 use std::fs;
 
-use common::*;
+use fixture::*;
 use tidewire_core::{Position, ProducerKey};
 use tidewire_log::{Event, EventId, EventType, Log};
 use tidewire_log_disk::offline::{Left, export, import, stat, verify};

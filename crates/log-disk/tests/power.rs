@@ -1,13 +1,13 @@
 //! Power failures at random moments, on files in memory that forget what was not synced. One seed, one run:
 //! `TIDEWIRE_POWER_SEED=7 cargo test -p tidewire-log-disk --test power`; `TIDEWIRE_POWER_SEEDS=1000` for more of them.
 
-mod common;
+mod fixture;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::sim_files::SimFiles;
-use common::*;
+use fixture::sim_files::SimFiles;
+use fixture::*;
 use tidewire_core::{Cursor, MatcherSet, Position};
 use tidewire_log::conformance::Rng;
 use tidewire_log::{Append, GapReason, Log, Start};
