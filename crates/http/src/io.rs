@@ -97,8 +97,8 @@ impl AsyncRead for ServerIo {
     }
 }
 
-/// hyper flushes once its buffer is empty, and leaves that for later when a write has to wait: from a write that waits to the
-/// next whole flush, something of ours has yet to leave.
+/// From a write to the next whole flush, something of ours may have yet to leave. hyper 1.12 flushes an answer before it reads
+/// the next request, but for a body whose end comes after its answer, and promises none of it; so a takeover looks here.
 impl AsyncWrite for ServerIo {
     fn poll_write(
         mut self: Pin<&mut Self>,

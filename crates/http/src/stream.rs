@@ -63,9 +63,8 @@ async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Res
         routing: ask.routing.clone(),
         private: grant.private.clone(),
     };
-    let mut headers = stream_headers(front, &ask, &located);
+    let headers = stream_headers(front, &ask, &located);
     if ask.answer == Answer::Page {
-        headers.remove("x-accel-buffering");
         if request.method == Method::HEAD {
             return Ok(answer(headers, Body::new(Untold)));
         }
