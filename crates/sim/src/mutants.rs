@@ -106,9 +106,9 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a stalled sink is kept",
         breaks: "the stall deadline",
-        file: "step.rs",
-        from: "if stands && silent_ms >= config.stall_deadline_ms {",
-        to: "if stands && silent_ms >= config.stall_deadline_ms * 100 {",
+        file: "subscriber.rs",
+        from: "Place::Standing => stall_ms,",
+        to: "Place::Standing => stall_ms.saturating_mul(100),",
     },
 ];
 

@@ -112,6 +112,14 @@ impl Inbox {
         commands.take().unwrap_or_default()
     }
 
+    /// Whether the thread still takes sockets.
+    pub(super) fn is_open(&self) -> bool {
+        self.commands
+            .lock()
+            .expect("held for a look only")
+            .is_some()
+    }
+
     pub(super) fn subscribers(&self) -> usize {
         self.subscribers.load(Ordering::Relaxed)
     }

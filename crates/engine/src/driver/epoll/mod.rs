@@ -80,7 +80,7 @@ impl Shards {
         let inbox = self
             .inboxes
             .iter()
-            .min_by_key(|inbox| inbox.subscribers())
+            .min_by_key(|inbox| (!inbox.is_open(), inbox.subscribers()))
             .expect("at least one shard");
         inbox.push(Command::Adopt(Box::new(Adopted {
             socket,

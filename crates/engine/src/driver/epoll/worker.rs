@@ -256,7 +256,7 @@ impl Worker {
         self.cut_at_ms = self.closing.values().map(|closing| closing.until_ms).min();
     }
 
-    /// Cuts whoever is left, and refuses whoever still comes.
+    /// Cuts whoever is left.
     fn stop(mut self) {
         for token in self.closing.keys().copied().collect::<Vec<_>>() {
             self.close(token);
@@ -265,6 +265,12 @@ impl Worker {
         for (sink, delivered) in left {
             self.report(sink, EndReason::Drain, delivered);
         }
+    }
+}
+
+/// Also when an assertion of ours broke: the thread's sockets close, and no more are handed to it.
+impl Drop for Worker {
+    fn drop(&mut self) {
         for command in self.inbox.close() {
             if let Command::Adopt(adopted) = command {
                 self.inbox.refuse(*adopted);
