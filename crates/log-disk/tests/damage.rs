@@ -315,6 +315,33 @@ fn used(path: &Path) -> (usize, Vec<u8>) {
     )
 }
 
+/// A lost sector looks like a torn write; but a later group, or the mark of a closed log, says that it had been durable.
+#[test]
+fn a_lost_sector_in_what_was_durable_is_refused() {
+    let (closed, killed, count) = logs();
+    for (dir, is_closed) in [(closed.path(), true), (killed.path(), false)] {
+        let last = files_of(dir)
+            .into_iter()
+            .rfind(|path| path.extension().is_some_and(|end| end == "log"))
+            .unwrap();
+        let (end, bytes) = used(&last);
+        // Of a killed log the last group is spared: nobody vouches for it.
+        let sectors = end.div_ceil(512) - if is_closed { 0 } else { 3 };
+        assert!(sectors > 2, "{sectors}");
+        for sector in 0..sectors {
+            let copy = copy(dir);
+            let mut lost = bytes.clone();
+            lost[sector * 512..(sector + 1) * 512].fill(0);
+            fs::write(copy.path().join(last.strip_prefix(dir).unwrap()), &lost).unwrap();
+            assert_eq!(
+                outcome(copy.path(), count),
+                Outcome::Refused,
+                "{is_closed} {sector}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_newer_format_is_named_and_left_alone() {
     let (closed, _, _) = logs();

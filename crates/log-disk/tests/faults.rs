@@ -91,6 +91,34 @@ fn a_full_disk_refuses_and_heals() {
     }
 }
 
+/// What was refused was not stored: tried again with its key it is new.
+#[test]
+fn a_refused_event_leaves_no_key() {
+    let files = SimFiles::default();
+    let log = DiskLog::open("/log", on(&files)).unwrap();
+    let mut keyed = event("t", "keyed");
+    keyed.producer = Some(tidewire_core::ProducerKey {
+        key: [1; 16],
+        digest: [2; 16],
+    });
+    files.set_faults(Faults {
+        write: Some(ErrorKind::StorageFull),
+        ..Faults::default()
+    });
+    assert!(matches!(
+        append(&log, vec![keyed.clone()]),
+        Err(AppendError::Full(_))
+    ));
+    files.set_faults(Faults::default());
+    for duplicate in [false, true] {
+        assert_eq!(
+            append(&log, vec![keyed.clone()]).unwrap()[0].duplicate,
+            duplicate
+        );
+    }
+    assert_eq!(data(&log), ["keyed"]);
+}
+
 #[test]
 fn a_failed_sync_stops_appends_for_good_and_reads_go_on() {
     for durability in [

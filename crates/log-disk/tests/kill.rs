@@ -6,7 +6,7 @@
 #![cfg(unix)]
 #![allow(clippy::print_stdout, reason = "the child tells its parent there")]
 
-mod common;
+mod fixture;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::*;
+use fixture::*;
 use tidewire_core::Position;
 use tidewire_log::conformance::Rng;
 use tidewire_log::{Log, Read, ReadAsk};
