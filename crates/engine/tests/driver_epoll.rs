@@ -249,3 +249,51 @@ fn dropped_shards_leave_nothing_open() {
     // Cut or ended: nothing may keep it open.
     let _ = client.read_to_end(&mut bytes);
 }
+
+/// Run by hand: `cargo test -p tidewire-engine --release --test driver_epoll -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures; asserts only what is far beyond them"]
+fn idle_memory_and_cost_of_a_delivery() {
+    const SUBSCRIBERS: usize = 2_000;
+    const EVENTS: usize = 200;
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    };
+    let feed = feed();
+    let shards = Shards::start(1, &ShardConfig::default(), 8).unwrap();
+    let mut clients = Vec::with_capacity(SUBSCRIBERS);
+    let before = resident();
+    for _ in 0..SUBSCRIBERS {
+        let (client, server) = pair(None);
+        let subscription = subscription(&feed, Position(1));
+        shards.adopt(
+            server,
+            HEAD.to_vec(),
+            Framing::Chunked,
+            subscription,
+            Box::new(|_| ()),
+        );
+        clients.push(client);
+    }
+    await_that("openings", || {
+        shards.counters().checkpoints == SUBSCRIBERS as u64
+    });
+    let each = (resident() - before) / SUBSCRIBERS;
+    let start = Instant::now();
+    for at in 0..EVENTS {
+        publish(&feed, at..at + 1, 100);
+        let wanted = ((at + 1) * SUBSCRIBERS) as u64;
+        while shards.counters().deliveries < wanted {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+    let delivery = start.elapsed() / u32::try_from(SUBSCRIBERS * EVENTS).unwrap();
+    #[allow(clippy::print_stderr, reason = "the figures are what it is run for")]
+    {
+        eprintln!("an idle subscriber takes {each} bytes; a delivery takes {delivery:?}");
+    }
+    assert!(each < 10_000);
+    drain(&shards);
+}
