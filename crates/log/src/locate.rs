@@ -45,7 +45,7 @@ pub fn locate(log: &impl Lookup, start: &Start, routing: &MatcherSet) -> Located
                 resume: log.tail(),
             }),
         },
-        Start::Since(time_ms) => at(log.find_time(*time_ms).unwrap_or(log.tail())),
+        Start::Since(time_ms) => since(log, *time_ms),
         Start::Last(count) => at(last(log, *count, routing).unwrap_or(log.tail())),
     }
 }
@@ -55,6 +55,18 @@ fn after(log: &impl Lookup, cursor: Cursor, routing: &MatcherSet) -> Located {
         Ok(from) => resumed(log, from, routing),
         Err(gap) => missing(gap),
     }
+}
+
+/// A time before the oldest record kept, of a log that has dropped some, may lie before a record that was dropped.
+fn since(log: &impl Lookup, time_ms: u64) -> Located {
+    let from = log.find_time(time_ms).unwrap_or(log.tail());
+    let resume = log.head();
+    let dropped = from == resume && resume > Position::FIRST;
+    let gap = dropped.then_some(Gap {
+        reason: GapReason::Expired,
+        resume,
+    });
+    Located { from, gap }
 }
 
 /// The log still holds all from here on, but a topic's own shorter retention may have hidden some of it.

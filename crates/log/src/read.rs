@@ -85,7 +85,8 @@ pub enum Start {
     /// After the earliest stored event that has this publisher's id; if none has it and it reads as a cursor without
     /// its `#`, after that.
     AfterId(String),
-    /// With the first event published at or after this time, in milliseconds since 1970.
+    /// With the first event published at or after this time, in milliseconds since 1970. If that is the oldest one kept
+    /// and older ones were dropped, some of those may have been asked for: a gap.
     Since(u64),
     /// With the last so many events: of the routed topics, if they are all exact; else of the whole log.
     Last(u64),

@@ -224,7 +224,14 @@ impl Model {
                 let split = self
                     .kept()
                     .all(|s| (s.position >= got.from) == (s.time_ms >= *time_ms));
-                assert!(split && got.gap.is_none(), "{start:?}: {got:?}");
+                let dropped = got.from == self.head && self.head > Position::FIRST;
+                let gap = dropped.then_some((GapReason::Expired, self.head));
+                assert!(split, "{start:?}: {got:?}");
+                assert_eq!(
+                    got.gap.map(|gap| (gap.reason, gap.resume)),
+                    gap,
+                    "{start:?}"
+                );
             }
             Start::Last(count) => {
                 let all = self.visible().filter(wanted).count() as u64;
