@@ -408,13 +408,15 @@ mod tests {
     fn pages_of_other_origins_may_not_publish() {
         let open = Access {
             anonymous: Anonymous::All,
+            cors_origins: Origins::parse(["https://reader.example"]).unwrap(),
             publish_origins: Origins::parse(["https://app.example"]).unwrap(),
             ..Access::default()
         };
         let host = ("host", "hub.example");
         #[rustfmt::skip]
-        let table: [(&[(&str, &str)], bool); 10] = [
+        let table: [(&[(&str, &str)], bool); 11] = [
             (&[host], true),
+            (&[host, ("origin", "https://reader.example")], false),
             (&[host, ("origin", "https://hub.example")], true),
             (&[host, ("origin", "http://hub.example:80")], true),
             (&[host, ("origin", "http://hub.example:81")], false),

@@ -183,6 +183,7 @@ fn streams_end_between_frames_when_the_hub_ends() {
     let mut idle = server.connect();
     idle.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     idle.answer();
+    let begun = std::time::Instant::now();
     server.begin_shutdown();
     let rest = stream.chunks_to_end();
     assert!(
@@ -192,6 +193,10 @@ fn streams_end_between_frames_when_the_hub_ends() {
     assert_eq!(stream.raw_to_end(), "", "nothing follows the last chunk");
     assert_eq!(idle.raw_to_end(), "");
     server.wait_for_end();
+    assert!(
+        begun.elapsed() < server.front.settings().drain / 2,
+        "nothing was left to wait for"
+    );
     assert!(
         std::net::TcpStream::connect(server.address).is_err(),
         "nobody listens"

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use tidewire_core::{Cursor, Position};
 use tidewire_log::{Append, AppendError, Bounds, Locate, Log, Read, ReadAsk, Retention, Watcher};
+use tower::Service;
 
 use crate::server::{Server, memory_log, start_on};
 
@@ -121,4 +122,31 @@ fn a_batch_waits_for_a_busy_log_and_ends_at_a_full_one() {
     assert!(lines[0].contains("\"to\":0"), "{}", lines[0]);
     assert!(lines[1].contains("\"index\":1"), "{}", lines[1]);
     assert_eq!(reused.front.counters().events, 1);
+}
+
+/// On connections that are still there, and in somebody else's server: a hub that is ending begins nothing.
+#[test]
+fn an_ending_hub_begins_nothing() {
+    let server = server(&[]);
+    server.runtime.block_on(server.front.drain());
+    let mut router = tidewire_http::router(server.front.clone());
+    let table = [
+        ("GET", "/healthz", 200),
+        ("GET", "/readyz", 503),
+        ("GET", "/topics/a", 503),
+        ("HEAD", "/topics/a", 503),
+        ("POST", "/topics/a", 503),
+    ];
+    for (method, target, status) in table {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(target)
+            .header("host", "localhost")
+            .body(String::new())
+            .unwrap();
+        let answer = server.runtime.block_on(router.call(request)).unwrap();
+        assert_eq!(answer.status(), status, "{method} {target}");
+        assert_eq!(answer.headers().contains_key("retry-after"), status == 503);
+    }
+    assert_eq!(server.front.log().bounds().records, 0);
 }
