@@ -138,12 +138,13 @@ fn good_groups(bytes: &[u8], head: &SegmentHead) -> Good {
     }
 }
 
-/// Whether a whole group head behind `from` says that `from` was durable.
+/// Whether a whole group head or end mark behind `from` says that `from` was durable. That a mark is there says nothing: it is
+/// synced together with what is before it, and may arrive alone.
 fn is_vouched_for(bytes: &[u8], nonce: u64, from: usize) -> bool {
     let mut at = from + 1;
     while let Some(found) = find_group(bytes, at) {
         if let Some(head) = GroupHead::decode(&bytes[found..], nonce)
-            && (head.is_end || head.synced > from as u64)
+            && head.synced > from as u64
         {
             return true;
         }

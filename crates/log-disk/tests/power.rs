@@ -1,4 +1,4 @@
-//! Power failures at random moments, on files in memory that forget what was not synced. One seed, one run:
+//! Power failures and kills at random moments, on files in memory that forget what was not synced when power fails. One seed, one run:
 //! `TIDEWIRE_POWER_SEED=7 cargo test -p tidewire-log-disk --test power`; `TIDEWIRE_POWER_SEEDS=1000` for more of them.
 
 mod fixture;
@@ -6,7 +6,7 @@ mod fixture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fixture::sim_files::SimFiles;
+use fixture::sim_files::{Faults, SimFiles};
 use fixture::*;
 use tidewire_core::{Cursor, MatcherSet, Position};
 use tidewire_log::conformance::Rng;
@@ -68,6 +68,16 @@ fn publish_until_power_fails(
     left.unwrap()
 }
 
+/// What a kill leaves while something is being written.
+fn left_by_kill(files: &SimFiles, log: &DiskLog, rng: &mut Rng) -> SimFiles {
+    log.append(Append {
+        events: vec![event("t", "c".repeat(rng.below(900) as usize))],
+        ack: Box::new(|_| {}),
+    });
+    std::thread::sleep(Duration::from_micros(rng.below(300)));
+    files.killed()
+}
+
 fn events_of(got: &[Got]) -> Vec<(u64, String)> {
     let event = |got: &Got| match got {
         Got::Event(position, data) => (*position, data.clone()),
@@ -105,7 +115,22 @@ fn run(seed: u64, durability: Durability) {
                 assert_eq!((located.from, located.gap), (last.seen().next(), None));
             }
         }
+        files.set_faults(Faults {
+            sync_takes: Duration::from_micros(rng.below(300)),
+            ..Faults::default()
+        });
         let (left, acked, seen) = publish_until_power_fails(&files, &log, &mut rng);
+        if rng.once_in(3) {
+            // What was found after the kill has been seen: now the power fails, before anything is written.
+            let killed = left_by_kill(&files, &log, &mut rng);
+            drop(log);
+            let log = open_on(&killed, &mut rng, durability, NOW_MS + 100 + life);
+            let seen = events_of(&read_to_tail(&log, Position(1), None));
+            last = None;
+            before = seen;
+            files = killed.without_power(&mut rng);
+            continue;
+        }
         last = acked
             .iter()
             .map(|(p, _)| *p)
