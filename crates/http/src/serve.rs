@@ -37,11 +37,15 @@ const H2_SEND_BYTES_MAX: usize = 64 << 10;
 /// How many streams one HTTP/2 connection may have.
 const H2_STREAMS_MAX: u32 = 1024;
 const H2_PING: Duration = Duration::from_secs(30);
+/// How often the log is told the time, by which it drops what has ended.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves a hub on these listeners until `shutdown` resolves; then ends every stream between frames and answers running
-/// publishes, for [`crate::Settings::drain`] at most.
+/// publishes, for [`crate::Settings::drain`] at most. Meanwhile the log is told the time, so that retention by age goes on.
 pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Future<Output = ()>) {
     let router = router(front.clone());
+    let mut maintaining = JoinSet::new();
+    maintaining.spawn(maintain(front.clone()));
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(front.clone(), router.clone(), listener));
@@ -53,6 +57,17 @@ pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Fu
     let ended = async { while accepting.join_next().await.is_some() {} };
     if tokio::time::timeout_at(deadline, ended).await.is_err() {
         tracing::warn!("connections were cut that did not end in time");
+    }
+}
+
+async fn maintain(front: Front) {
+    let mut tick = tokio::time::interval(MAINTAIN_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let front = front.clone();
+        // Dropping segments touches the disk.
+        let _ = tokio::task::spawn_blocking(move || front.log().maintain(front.now_ms())).await;
     }
 }
 

@@ -46,6 +46,7 @@ impl Hub {
     }
 
     /// Everything the hub answers, as a service to nest in a router, or to serve with any server that takes tower services.
+    /// Call [`Log::maintain`] now and then beside it, as [`Hub::serve`] does: retention by age goes by it.
     pub fn service(&self) -> Router {
         tidewire_http::router(self.front.clone())
     }

@@ -15,10 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Settings, Sources};
-use crate::{clock, output, signals};
-
-/// How often the log is told the time, by which it drops what has ended.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+use crate::{output, signals};
 
 /// Run the hub
 ///
@@ -71,9 +68,7 @@ async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
     )?;
     ready::say(settings, &access, &descriptors, &store);
     ready::announce(&listeners)?;
-    let maintaining = tokio::spawn(maintain(store.log()));
     hub.serve(listeners, stop).await;
-    maintaining.abort();
     drop(hub);
     store.close()
 }
@@ -126,17 +121,6 @@ fn stopped() -> Outcome<impl Future<Output = ()>> {
             }
         });
     })
-}
-
-async fn maintain(log: Arc<dyn Log>) {
-    let mut tick = tokio::time::interval(MAINTAIN_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        let log = Arc::clone(&log);
-        // Dropping segments touches the disk.
-        let _ = tokio::task::spawn_blocking(move || log.maintain(clock::now_ms())).await;
-    }
 }
 
 /// The settings' origins, which their parser has checked.
