@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fixture::*;
@@ -152,11 +153,12 @@ fn run_and_kill(dir: &std::path::Path, life: u64, rng: &mut Rng) -> Vec<(u64, St
 
 /// Opens what was left and compares. Returns how many torn writes were cut off.
 fn check(dir: &std::path::Path, life: u64, told: &BTreeMap<u64, String>) -> usize {
-    let cut = Arc::new(std::sync::Mutex::new(0));
+    let cut = Arc::new(AtomicUsize::new(0));
     let mut config = small(life);
     let counted = cut.clone();
     config.notify = Arc::new(move |notice| {
-        *counted.lock().unwrap() += usize::from(matches!(notice, Notice::TailCut { .. }));
+        let is_cut = matches!(notice, Notice::TailCut { .. });
+        counted.fetch_add(usize::from(is_cut), Ordering::Relaxed);
     });
     let log = DiskLog::open(dir, config).unwrap_or_else(|error| panic!("{error}"));
     let mut found = BTreeMap::new();
@@ -173,8 +175,7 @@ fn check(dir: &std::path::Path, life: u64, told: &BTreeMap<u64, String>) -> usiz
         assert_eq!(found.get(position), Some(name), "at {position}");
     }
     in_order(&found);
-    let cut = *cut.lock().unwrap();
-    cut
+    cut.load(Ordering::Relaxed)
 }
 
 /// A publisher's events lie in the order in which it published them.
