@@ -42,7 +42,7 @@ pub(crate) fn fuzz(seconds: u64) -> Outcome {
     Outcome::of(failed.is_empty())
 }
 
-/// Runs the kill test with that many rounds.
+/// Runs the kill tests with that many rounds.
 pub(crate) fn crash(rounds: u64) -> Outcome {
     let test = process::root().join("crates/tidewire/tests/crash.rs");
     if fs::metadata(&test).is_err() {
@@ -56,6 +56,8 @@ pub(crate) fn crash(rounds: u64) -> Outcome {
         "tidewire",
         "--test",
         "crash",
+        "--test",
+        "crash_batches",
         "--",
         "--nocapture",
     ]);
