@@ -217,7 +217,7 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Ends every subscriber in the next step, as [`Shard::end`] does.
-    pub fn end_all(&mut self, _now_ms: u64, reason: EndReason) {
+    pub fn end_all(&mut self, reason: EndReason) {
         let end = |(index, subscriber): (usize, &Subscriber<S>)| {
             (SubscriberKey::new(id(index), subscriber.join), reason)
         };

@@ -324,7 +324,7 @@ fn a_drain_ends_every_stream_between_frames() {
     world.run();
     world.publish_many("a", 0..3);
     world.run();
-    world.shard.end_all(world.now_ms, EndReason::Drain);
+    world.shard.end_all(EndReason::Drain);
     world.run();
     assert_eq!(open.words(), "open@0 0 1 2 :closing:drain closing:drain");
     assert_eq!(plain.words(), "0 1 2 :closing:drain");

@@ -298,9 +298,7 @@ impl World {
             return self.end_one(rng);
         }
         note!(self, "{} shard {index} drains", self.now_ms);
-        self.places[index]
-            .shard
-            .end_all(self.now_ms, EndReason::Drain);
+        self.places[index].shard.end_all(EndReason::Drain);
         self.places[index].due = true;
     }
 }

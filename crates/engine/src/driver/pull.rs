@@ -162,7 +162,7 @@ impl PullStream {
         };
         let now = now_ms();
         if let Some(reason) = self.shared.register(cx.waker()) {
-            self.shard.end_all(now, reason);
+            self.shard.end_all(reason);
         }
         let sink = self.shard.sink_mut(key).expect("it is still joined");
         if std::mem::take(&mut sink.full) {

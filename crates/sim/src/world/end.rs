@@ -141,7 +141,7 @@ impl World {
     /// Every stream is drained, and everybody is gone.
     fn part(&mut self) -> Outcome {
         for place in &mut self.places {
-            place.shard.end_all(self.now_ms, EndReason::Drain);
+            place.shard.end_all(EndReason::Drain);
             place.due = true;
         }
         self.quiet()?;

@@ -158,7 +158,7 @@ impl Worker {
             }
             Command::Adopt(adopted) => self.adopt(*adopted),
             Command::Drain { reason, until_ms } => {
-                self.shard.end_all(now_ms(), reason);
+                self.shard.end_all(reason);
                 let until_ms = earliest(self.drain_until_ms, Some(until_ms));
                 self.drain_until_ms = until_ms;
             }
