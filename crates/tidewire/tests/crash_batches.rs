@@ -228,7 +228,7 @@ fn everything(data_dir: &Path, round: u64) -> Vec<(String, String)> {
     assert_eq!(head(&mut reader).unwrap().0, 200);
     let mut all = Vec::new();
     subscribe(&hub.address, "?since=earliest", Some(&last), |id, data| {
-        all.push((id, data))
+        all.push((id, data));
     })
     .unwrap();
     assert_eq!(
