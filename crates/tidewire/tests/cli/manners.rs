@@ -380,7 +380,11 @@ fn what_is_in_the_way_of_a_hub_is_said() {
                 "--anonymous all",
             ],
         ),
-        (&["--memory", "--data-dir", data], 2, &["contradict"]),
+        (
+            &["--listen", "127.0.0.1:0", "--memory", "--data-dir", data],
+            2,
+            &["contradict"],
+        ),
         (
             &[
                 "--listen",
