@@ -40,7 +40,7 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// The system's.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Creates a directory and its parents, unless there.
+    /// Creates a directory and its parents, unless there; for its owner alone.
     ///
     /// # Errors
     /// The system's.
@@ -220,7 +220,7 @@ impl Files for RealFiles {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        platform::create_dir(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {

@@ -25,6 +25,15 @@ pub(crate) fn sync_dir(path: &std::path::Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Creates a directory and its parents, unless there; on Unix for its owner alone, for events are stored as they are.
+pub(crate) fn create_dir(path: &std::path::Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// Reads at an offset what the page cache holds; `None` where it would have to wait for the disk. Linux only: elsewhere
 /// always `None`, and every cold read goes through a thread.
 pub(crate) fn read_cached_at(

@@ -7,6 +7,19 @@ use tidewire_core::{MatcherSet, Position, ProducerKey};
 use tidewire_log::{AppendError, Log, Start};
 use tidewire_log_disk::{DiskLog, OpenError};
 
+#[cfg(unix)]
+#[test]
+fn a_new_log_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir.path().join("parent/log"));
+    for made in ["parent", "parent/log", "parent/log/segments"] {
+        let metadata = std::fs::metadata(dir.path().join(made)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{made}");
+    }
+    log.close().unwrap();
+}
+
 #[test]
 fn what_is_appended_is_read_now_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();

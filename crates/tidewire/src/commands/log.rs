@@ -72,18 +72,31 @@ enum Action {
 
 #[derive(Args, Debug)]
 struct Dir {
-    /// The data directory
-    #[arg(env = "TIDEWIRE_DATA_DIR", default_value = "./tidewire-data")]
-    dir: PathBuf,
+    /// The data directory; without it $TIDEWIRE_DATA_DIR, or else ./tidewire-data
+    #[arg(conflicts_with = "log_dir")]
+    dir: Option<PathBuf>,
+    /// The same, named as `serve` names it
+    #[arg(long = "data-dir", value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+}
+
+impl Dir {
+    // Not clap's own look at the variable: it would take part in the conflict.
+    fn path(&self) -> PathBuf {
+        let named = self.dir.clone().or_else(|| self.log_dir.clone());
+        named
+            .or_else(|| std::env::var_os("TIDEWIRE_DATA_DIR").map(PathBuf::from))
+            .unwrap_or_else(|| "./tidewire-data".into())
+    }
 }
 
 impl Log {
     pub(crate) fn run(self) -> Outcome {
         match self.action {
-            Action::Stat { dir, json } => stat(&dir.dir, json),
-            Action::Verify { dir } => verify(&dir.dir),
-            Action::Export { dir, out } => export(&dir.dir, out.as_deref()),
-            Action::Import { dir, file } => import(&dir.dir, file.as_deref()),
+            Action::Stat { dir, json } => stat(&dir.path(), json),
+            Action::Verify { dir } => verify(&dir.path()),
+            Action::Export { dir, out } => export(&dir.path(), out.as_deref()),
+            Action::Import { dir, file } => import(&dir.path(), file.as_deref()),
         }
     }
 }

@@ -33,6 +33,9 @@ fn out_and_in_again() {
             && stat.contains("left      closed"),
         "{stat}"
     );
+    assert_eq!(sh("tidewire log stat --data-dir 'old data'").ok(), stat);
+    let both = sh("TIDEWIRE_DATA_DIR=x tidewire log stat 'old data' --data-dir x");
+    assert_eq!(both.code, 2, "{}", both.stderr);
     let json: serde_json::Value =
         serde_json::from_str(&sh("TIDEWIRE_DATA_DIR='old data' tidewire log stat --json").ok())
             .unwrap();
