@@ -71,27 +71,9 @@ pub(super) struct DevEdge {
 
 /// Besides these, a dev-dependency follows the same table.
 pub(super) const DEV_EXEMPT: &[DevEdge] = &[
-    // The memory log and the disk log stand in for each other in tests of what sits above the trait.
-    DevEdge {
-        package: "tidewire-engine",
-        imports: "tidewire-log-disk",
-    },
-    DevEdge {
-        package: "tidewire-http",
-        imports: "tidewire-log-disk",
-    },
-    DevEdge {
-        package: "tidewire-hub",
-        imports: "tidewire-log-disk",
-    },
     // The engine's tests read what sinks got, as a client would.
     DevEdge {
         package: "tidewire-engine",
-        imports: "tidewire-codec",
-    },
-    // A log's tests make events as a publisher would, from the codec's types.
-    DevEdge {
-        package: "tidewire-log-disk",
         imports: "tidewire-codec",
     },
 ];

@@ -18,7 +18,10 @@ pub(super) struct Index {
 /// Increasing numbers, at least one. Most terms are in one block only, and there may be millions: hence the box, which
 /// keeps an entry of the map at 24 bytes.
 #[derive(Debug)]
-#[allow(clippy::box_collection)]
+#[allow(
+    clippy::box_collection,
+    reason = "the box keeps an entry of the map small"
+)]
 enum Numbers {
     One(u64),
     Many(Box<VecDeque<u64>>),
