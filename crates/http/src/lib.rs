@@ -7,9 +7,12 @@
 mod accept;
 mod access;
 mod ask;
+mod connection;
 mod counters;
 mod event;
 mod front;
+mod http1;
+mod http2;
 mod io;
 mod limits;
 mod local;

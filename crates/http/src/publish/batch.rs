@@ -27,8 +27,8 @@ use tokio::time::Instant;
 use super::Publisher;
 use crate::event::RawEvent;
 use crate::front::Front;
+use crate::http1::Cut;
 use crate::problem::Problem;
-use crate::serve::Cut;
 
 /// A group is committed when it has so many events or bytes, at the latest.
 const GROUP_EVENTS_MAX: usize = 4096;

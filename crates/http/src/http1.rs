@@ -1,0 +1,120 @@
+//! One plain HTTP/1 connection: hyper serves its requests, until one of them subscribes and the socket goes to a shard.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
+use tower::Service;
+
+use crate::front::Front;
+use crate::io::ServerIo;
+
+/// Cuts a connection whose client does not read: whatever is written for it then waits, so only the connection can end it.
+/// In the extensions of each of its requests.
+#[derive(Clone, Default)]
+pub(crate) struct Cut(Arc<Notify>);
+
+impl Cut {
+    pub(crate) fn cut(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Serves a connection until it ends or its socket is handed over.
+pub(crate) async fn serve(front: Front, router: Router, io: ServerIo) {
+    #[cfg(target_os = "linux")]
+    let takeover = crate::takeover::Takeover::default();
+    #[cfg(target_os = "linux")]
+    let asked = takeover.clone();
+    let may_take = cfg!(target_os = "linux") && can_take(&front);
+    let cut = Cut::default();
+    let mut is_cut = pin!(cut.0.notified());
+    let in_requests = cut.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(in_requests.clone());
+        #[cfg(target_os = "linux")]
+        if may_take {
+            request.extensions_mut().insert(takeover.clone());
+        }
+        router.clone().call(request)
+    });
+    let flushed = io.flushed();
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(front.limits().head_time_max)
+        .max_buf_size(front.limits().head_bytes_max.max(8192))
+        .serve_connection(TokioIo::new(io), service);
+    let mut drained = pin!(front.drained());
+    let mut is_draining = false;
+    #[cfg(target_os = "linux")]
+    let mut adoption = None;
+    let ended = poll_fn(|cx| {
+        if !is_draining && drained.as_mut().poll(cx).is_ready() {
+            is_draining = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if is_cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let ended = Pin::new(&mut connection).poll(cx);
+        #[cfg(target_os = "linux")]
+        if ended.is_pending() {
+            adoption = adoption.take().or_else(|| asked.asked());
+            // hyper has nothing more to write once what it wrote is flushed: the request that asked is never answered.
+            if adoption.is_some() && flushed.is_clean() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        ended
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "connection ended");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = flushed;
+    #[cfg(target_os = "linux")]
+    if let Some(adoption) = adoption {
+        let parts = connection.into_parts();
+        hand_over(&front, parts.io.into_inner(), adoption);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn can_take(front: &Front) -> bool {
+    front.shards().is_some()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn can_take(_front: &Front) -> bool {
+    false
+}
+
+/// What the client has sent after its subscribe is dropped: nothing follows a stream on its connection.
+#[cfg(target_os = "linux")]
+fn hand_over(front: &Front, io: ServerIo, adoption: crate::takeover::Adoption) {
+    let socket = match io.into_socket().into_std() {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::error!(%error, "a socket could not be taken back");
+            return;
+        }
+    };
+    if let Some(shards) = front.shards() {
+        front.counting().taken_over.one();
+        shards.adopt(
+            socket,
+            adoption.head,
+            adoption.framing,
+            adoption.subscription,
+            adoption.on_end,
+        );
+    }
+}
