@@ -9,10 +9,11 @@ use tokio::net::TcpStream;
 
 use crate::front::Front;
 use crate::io::{Protocol, ServerIo};
+use crate::takeover::Rest;
 use crate::{http1, http2};
 
-/// Serves a connection until it ends or its socket is handed over.
-pub(crate) async fn serve(front: Front, router: Router, socket: TcpStream) {
+/// Serves a connection until it ends or is handed over; what then remains to be run is returned.
+pub(crate) async fn serve(front: Front, router: Router, socket: TcpStream) -> Option<Rest> {
     if let Err(error) = set_options(&front, &socket) {
         tracing::debug!(%error, "socket options");
     }
@@ -20,9 +21,12 @@ pub(crate) async fn serve(front: Front, router: Router, socket: TcpStream) {
     let first = tokio::time::timeout(front.limits().head_time_max, io.tell_protocol());
     match first.await {
         Ok(Ok(Protocol::Http1)) => http1::serve(front, router, io).await,
-        Ok(Ok(Protocol::Http2)) => http2::serve(front, router, io).await,
+        Ok(Ok(Protocol::Http2)) => {
+            http2::serve(front, router, io).await;
+            None
+        }
         // The client said nothing, or has gone.
-        Ok(Err(_)) | Err(_) => {}
+        Ok(Err(_)) | Err(_) => None,
     }
 }
 

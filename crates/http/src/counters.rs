@@ -31,7 +31,7 @@ counters! {
     not_authorized,
     /// Subscribes that began a stream.
     streams,
-    /// Of these, the ones whose socket was handed to a shard.
+    /// Of these, the ones whose connection was taken from hyper: its socket went to a shard, or into a task of its own.
     taken_over,
     /// Streams that began with a gap.
     gaps,

@@ -29,7 +29,7 @@ pub struct Settings {
     pub access: Access,
     /// Heartbeats, lives and deadlines of streams.
     pub streams: ShardConfig,
-    /// How many threads hold subscribers (Linux). Zero: none, each stream is a task of its connection, as on other systems.
+    /// How many threads hold subscribers without TLS (Linux). Zero: none, each stream is a task of its own, as on other systems.
     pub shards: usize,
     /// Whether a browser's EventSource is told of a temporary refusal in a way that lets it try again.
     pub refuse_softly: bool,

@@ -1,4 +1,4 @@
-//! One plain HTTP/1 connection: hyper serves its requests, until one of them subscribes and the socket goes to a shard.
+//! One HTTP/1 connection: hyper serves its requests, until one of them subscribes and the stream below is taken back.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -16,6 +16,7 @@ use tower::Service;
 
 use crate::front::Front;
 use crate::io::ServerIo;
+use crate::takeover::{Rest, Stream, Takeover};
 
 /// Cuts a connection whose client does not read: whatever is written for it then waits, so only the connection can end it.
 /// In the extensions of each of its requests.
@@ -28,22 +29,20 @@ impl Cut {
     }
 }
 
-/// Serves a connection until it ends or its socket is handed over.
-pub(crate) async fn serve(front: Front, router: Router, io: ServerIo) {
-    #[cfg(target_os = "linux")]
-    let takeover = crate::takeover::Takeover::default();
-    #[cfg(target_os = "linux")]
+/// Serves a connection until it ends or its stream is handed over; what then remains to be run is returned.
+pub(crate) async fn serve<S: Stream>(
+    front: Front,
+    router: Router,
+    io: ServerIo<S>,
+) -> Option<Rest> {
+    let takeover = Takeover::default();
     let asked = takeover.clone();
-    let may_take = cfg!(target_os = "linux") && can_take(&front);
     let cut = Cut::default();
     let mut is_cut = pin!(cut.0.notified());
     let in_requests = cut.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(in_requests.clone());
-        #[cfg(target_os = "linux")]
-        if may_take {
-            request.extensions_mut().insert(takeover.clone());
-        }
+        request.extensions_mut().insert(takeover.clone());
         router.clone().call(request)
     });
     let flushed = io.flushed();
@@ -54,7 +53,6 @@ pub(crate) async fn serve(front: Front, router: Router, io: ServerIo) {
         .serve_connection(TokioIo::new(io), service);
     let mut drained = pin!(front.drained());
     let mut is_draining = false;
-    #[cfg(target_os = "linux")]
     let mut adoption = None;
     let ended = poll_fn(|cx| {
         if !is_draining && drained.as_mut().poll(cx).is_ready() {
@@ -65,7 +63,6 @@ pub(crate) async fn serve(front: Front, router: Router, io: ServerIo) {
             return Poll::Ready(Ok(()));
         }
         let ended = Pin::new(&mut connection).poll(cx);
-        #[cfg(target_os = "linux")]
         if ended.is_pending() {
             adoption = adoption.take().or_else(|| asked.asked());
             // hyper has nothing more to write once what it wrote is flushed: the request that asked is never answered.
@@ -78,43 +75,8 @@ pub(crate) async fn serve(front: Front, router: Router, io: ServerIo) {
     if let Err(error) = ended.await {
         tracing::debug!(%error, "connection ended");
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = flushed;
-    #[cfg(target_os = "linux")]
-    if let Some(adoption) = adoption {
-        let parts = connection.into_parts();
-        hand_over(&front, parts.io.into_inner(), adoption);
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn can_take(front: &Front) -> bool {
-    front.shards().is_some()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn can_take(_front: &Front) -> bool {
-    false
-}
-
-/// What the client has sent after its subscribe is dropped: nothing follows a stream on its connection.
-#[cfg(target_os = "linux")]
-fn hand_over(front: &Front, io: ServerIo, adoption: crate::takeover::Adoption) {
-    let socket = match io.into_socket().into_std() {
-        Ok(socket) => socket,
-        Err(error) => {
-            tracing::error!(%error, "a socket could not be taken back");
-            return;
-        }
-    };
-    if let Some(shards) = front.shards() {
-        front.counting().taken_over.one();
-        shards.adopt(
-            socket,
-            adoption.head,
-            adoption.framing,
-            adoption.subscription,
-            adoption.on_end,
-        );
-    }
+    let adoption = adoption?;
+    let stream = connection.into_parts().io.into_inner().into_stream();
+    front.counting().taken_over.one();
+    stream.leave_to(&front, adoption)
 }

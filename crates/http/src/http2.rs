@@ -9,10 +9,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
 use crate::front::Front;
-use crate::io::ServerIo;
 
 /// How much HTTP/2 buffers for a stream that is not read, in bytes. hyper's default is 400 KB.
 const H2_SEND_BYTES_MAX: usize = 64 << 10;
@@ -21,7 +21,10 @@ const H2_STREAMS_MAX: u32 = 1024;
 const H2_PING: Duration = Duration::from_secs(30);
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(front: Front, router: Router, io: ServerIo) {
+pub(crate) async fn serve<IO>(front: Front, router: Router, io: IO)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request: Request<Incoming>| router.clone().call(request));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

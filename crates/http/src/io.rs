@@ -1,4 +1,4 @@
-//! A connection's socket as hyper sees it: gives back the bytes by which the protocol was told, and knows whether everything
+//! A connection's stream (a socket, or TLS over one) as hyper sees it: gives back the bytes by which the protocol was told, and knows whether everything
 //! that was written has left.
 
 use std::io;
@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// RFC 9113, section 3.4: what an HTTP/2 client with prior knowledge sends first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -21,8 +20,8 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-pub(crate) struct ServerIo {
-    socket: TcpStream,
+pub(crate) struct ServerIo<S> {
+    stream: S,
     /// What was read to tell the protocol, and how much of it was given back.
     first: [u8; PREFACE.len()],
     read: u8,
@@ -40,10 +39,10 @@ impl Flushed {
     }
 }
 
-impl ServerIo {
-    pub(crate) fn new(socket: TcpStream) -> Self {
+impl<S> ServerIo<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self {
-            socket,
+            stream,
             first: [0; PREFACE.len()],
             read: 0,
             given: 0,
@@ -55,10 +54,12 @@ impl ServerIo {
         Flushed(Arc::clone(&self.dirty))
     }
 
-    pub(crate) fn into_socket(self) -> TcpStream {
-        self.socket
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
     }
+}
 
+impl<S: AsyncRead + Unpin> ServerIo<S> {
     /// Reads until the bytes differ from HTTP/2's preface, or are it.
     pub(crate) async fn tell_protocol(&mut self) -> io::Result<Protocol> {
         loop {
@@ -69,7 +70,7 @@ impl ServerIo {
             if have == PREFACE.len() {
                 return Ok(Protocol::Http2);
             }
-            match self.socket.read(&mut self.first[have..]).await? {
+            match self.stream.read(&mut self.first[have..]).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 // At most 24.
                 more => self.read += more as u8,
@@ -78,7 +79,7 @@ impl ServerIo {
     }
 }
 
-impl AsyncRead for ServerIo {
+impl<S: AsyncRead + Unpin> AsyncRead for ServerIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -93,20 +94,20 @@ impl AsyncRead for ServerIo {
             self.given += count as u8;
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 /// From a write to the next whole flush, something of ours may have yet to leave. hyper 1.12 flushes an answer before it reads
 /// the next request, but for a body whose end comes after its answer, and promises none of it; so a takeover looks here.
-impl AsyncWrite for ServerIo {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ServerIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.dirty.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -115,20 +116,20 @@ impl AsyncWrite for ServerIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.dirty.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.dirty.store(false, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -3,8 +3,9 @@
 //! ```text
 //! accept -> first bytes -> the preface of HTTP/2 -> hyper's http2 until it ends
 //!                       -> anything else -> hyper's http1 -> ... -> a request asks for takeover
-//!                                              ^                      -> earlier answers flushed -> socket to a shard
-//!                                              +-- answers, keep-alive
+//!                                              ^                      -> earlier answers flushed
+//!                                              +-- answers, keep-alive      -> plain: socket to a shard
+//!                                                                           -> else: a small task of its own
 //! ```
 
 use std::io;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::connection;
 use crate::front::Front;
 use crate::router::router;
+use crate::takeover::Rest;
 
 /// How long accepting rests when the system has no descriptor or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -73,12 +75,27 @@ async fn accept(front: Front, router: Router, listener: TcpListener) {
                     }
                 }
             },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            Some(ended) = connections.join_next(), if !connections.is_empty() => go_on(&mut connections, ended),
             () = &mut drained => break,
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    while let Some(ended) = connections.join_next().await {
+        go_on(&mut connections, ended);
+    }
+}
+
+/// A connection that gave way to something smaller goes on as that, in a task that is as small.
+fn go_on(
+    connections: &mut JoinSet<Option<Rest>>,
+    ended: Result<Option<Rest>, tokio::task::JoinError>,
+) {
+    if let Ok(Some(rest)) = ended {
+        connections.spawn(async {
+            rest.await;
+            None
+        });
+    }
 }
 
 /// Errors that concern the connection that was to be accepted, and not the next one.

@@ -15,7 +15,7 @@ use http_body::Frame;
 use tidewire_auth::Role;
 use tidewire_core::{Filter, Form, Grant};
 use tidewire_engine::driver::pull::PullStream;
-use tidewire_engine::driver::{StreamEnd, now_ms};
+use tidewire_engine::driver::{Framing, OnEnd, now_ms};
 use tidewire_engine::{EndReason, Subscription};
 use tidewire_log::Located;
 use tidewire_log::control::{Control, ControlFrame};
@@ -26,7 +26,8 @@ use crate::front::{Front, Registration, random, random_u64};
 use crate::problem::Problem;
 use crate::refusal;
 use crate::slots::Slot;
-use crate::{page, token};
+use crate::takeover::{self, Adoption, Takeover};
+use crate::{page, router, token};
 
 const CACHE_CONTROL: &str = "private, no-cache, no-store, no-transform, must-revalidate, max-age=0";
 
@@ -197,7 +198,7 @@ fn opening(ask: &Ask) -> Vec<ControlFrame> {
     frames
 }
 
-/// Hands the stream to a shard if the connection can be taken over; else it becomes the answer's body.
+/// Hands the stream over if the connection can be taken; else it becomes the answer's body.
 async fn open(
     front: &Front,
     request: &Parts,
@@ -207,10 +208,9 @@ async fn open(
     slot: Slot,
 ) -> Response {
     let on_end = on_end(request, &subscription, slot);
-    #[cfg(target_os = "linux")]
-    if let Some(takeover) = request.extensions.get::<crate::takeover::Takeover>() {
+    if let Some(takeover) = request.extensions.get::<Takeover>() {
         takeover.ask(adoption(front, request, ask, headers, subscription, on_end));
-        // The connection takes the socket away from hyper; this answer is never asked for again.
+        // The connection takes its stream away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
     let mut first = Vec::new();
@@ -224,8 +224,7 @@ async fn open(
     )
 }
 
-/// What a shard gets with the socket: everything that hyper would have written first.
-#[cfg(target_os = "linux")]
+/// What goes with the connection's stream: everything that hyper would have written first.
 fn adoption(
     front: &Front,
     request: &Parts,
@@ -233,10 +232,9 @@ fn adoption(
     mut headers: HeaderMap,
     subscription: Subscription,
     on_end: OnEnd,
-) -> crate::takeover::Adoption {
-    use tidewire_engine::driver::epoll::Framing;
-    crate::router::decorate(front, request, &mut headers);
-    let mut head = crate::takeover::head_bytes(request.version, &headers, front.now_ms());
+) -> Adoption {
+    router::decorate(front, request, &mut headers);
+    let mut head = takeover::head_bytes(request.version, &headers, front.now_ms());
     let framing = match request.version {
         http::Version::HTTP_10 => Framing::Bare,
         _ => Framing::Chunked,
@@ -247,7 +245,7 @@ fn adoption(
             Framing::Chunked => frame.frame().chunk(),
         });
     }
-    crate::takeover::Adoption {
+    Adoption {
         head,
         framing,
         subscription,
@@ -276,8 +274,6 @@ fn on_end(request: &Parts, subscription: &Subscription, slot: Slot) -> OnEnd {
         );
     })
 }
-
-type OnEnd = Box<dyn FnOnce(StreamEnd) + Send>;
 
 /// A running stream as a body: for HTTP/2, for other systems, and for whoever embeds the hub in a server of their own.
 pub struct StreamBody {

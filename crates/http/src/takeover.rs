@@ -1,43 +1,90 @@
-//! Handing a plain HTTP/1 socket to a shard: the slot in which a request leaves what its connection has to do, and the bytes
-//! of the response's head, which hyper will not write.
+//! Taking an HTTP/1 connection's stream back from hyper: the slot in which a request leaves what its connection has to do, who
+//! has the stream then, and the bytes of the response's head, which hyper will not write.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, Version};
+use tidewire_engine::Subscription;
+use tidewire_engine::driver::solo::Solo;
+use tidewire_engine::driver::{Framing, OnEnd};
 use time::OffsetDateTime;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
-#[cfg(target_os = "linux")]
-pub(crate) use adoption::{Adoption, Takeover};
+use crate::front::{Front, random_u64};
 
-#[cfg(target_os = "linux")]
-mod adoption {
-    use tidewire_engine::Subscription;
-    use tidewire_engine::driver::epoll::{Framing, OnEnd};
+/// What a subscriber's stream begins with.
+pub(crate) struct Adoption {
+    pub(crate) head: Vec<u8>,
+    pub(crate) framing: Framing,
+    pub(crate) subscription: Subscription,
+    pub(crate) on_end: OnEnd,
+}
 
-    use super::{Arc, Mutex};
+/// Where a request's service tells its connection that the stream is to be taken. In the extensions of each request of a
+/// connection that can do it; the service then never answers, and the connection is polled by the same task.
+#[derive(Clone, Default)]
+pub(crate) struct Takeover(Arc<Mutex<Option<Adoption>>>);
 
-    /// What goes to a shard with the socket.
-    pub(crate) struct Adoption {
-        pub(crate) head: Vec<u8>,
-        pub(crate) framing: Framing,
-        pub(crate) subscription: Subscription,
-        pub(crate) on_end: OnEnd,
+impl Takeover {
+    pub(crate) fn ask(&self, adoption: Adoption) {
+        *self.0.lock().expect("nobody panics with this lock") = Some(adoption);
     }
 
-    /// Where a request's service tells its connection that the socket is to be taken. In the extensions of each request of a
-    /// connection that can do it; the service then never answers, and the connection is polled by the same task.
-    #[derive(Clone, Default)]
-    pub(crate) struct Takeover(Arc<Mutex<Option<Adoption>>>);
-
-    impl Takeover {
-        pub(crate) fn ask(&self, adoption: Adoption) {
-            *self.0.lock().expect("nobody panics with this lock") = Some(adoption);
-        }
-
-        pub(crate) fn asked(&self) -> Option<Adoption> {
-            self.0.lock().expect("nobody panics with this lock").take()
-        }
+    pub(crate) fn asked(&self) -> Option<Adoption> {
+        self.0.lock().expect("nobody panics with this lock").take()
     }
+}
+
+/// What is left of a connection whose task has given way to something smaller: to be spawned in its place.
+pub(crate) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A connection's stream, to which a subscriber's stream can be left.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
+    /// Leaves it to whoever serves such streams; what is returned is to be run. What the client has sent after its subscribe
+    /// is dropped: nothing follows a stream on its connection.
+    fn leave_to(self, front: &Front, adoption: Adoption) -> Option<Rest> {
+        Some(solo(self, front, adoption))
+    }
+}
+
+impl Stream for TcpStream {
+    #[cfg(target_os = "linux")]
+    fn leave_to(self, front: &Front, adoption: Adoption) -> Option<Rest> {
+        let Some(shards) = front.shards() else {
+            return Some(solo(self, front, adoption));
+        };
+        match self.into_std() {
+            Ok(socket) => shards.adopt(
+                socket,
+                adoption.head,
+                adoption.framing,
+                adoption.subscription,
+                adoption.on_end,
+            ),
+            Err(error) => tracing::error!(%error, "a socket could not be taken back"),
+        }
+        None
+    }
+}
+
+/// A task of its own, with nothing in it but the stream.
+fn solo<S: Stream>(stream: S, front: &Front, adoption: Adoption) -> Rest {
+    let solo = Solo::new(
+        &front.settings().streams,
+        random_u64(),
+        stream,
+        adoption.head,
+        adoption.framing,
+        adoption.subscription,
+        adoption.on_end,
+    );
+    let registration = front.register(solo.ender());
+    Box::pin(async move {
+        solo.await;
+        drop(registration);
+    })
 }
 
 /// A response's head for HTTP/1. Over HTTP/1.1 the body is chunked; over HTTP/1.0, which knows no chunks, its end is the

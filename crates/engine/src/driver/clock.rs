@@ -1,6 +1,9 @@
 //! The one clock of every shard in this process: monotonic, in milliseconds. Not the time of day.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// Where the clock starts: above zero, so that a moment shortly before the first look can still be named.
@@ -27,6 +30,26 @@ pub fn instant_at(ms: u64) -> Instant {
     start
         .checked_add(after)
         .unwrap_or_else(|| start + Duration::from_secs(365 * 86_400))
+}
+
+/// Wakes a task at a moment of this clock, again and again.
+pub(super) struct Alarm(Pin<Box<tokio::time::Sleep>>);
+
+impl Alarm {
+    /// # Panics
+    /// Outside a tokio runtime with time.
+    pub(super) fn new(at_ms: u64) -> Self {
+        Self(Box::pin(tokio::time::sleep_until(instant_at(at_ms).into())))
+    }
+
+    /// Ready when the moment has come; else the task is woken then.
+    pub(super) fn poll_at(&mut self, at_ms: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let at = instant_at(at_ms).into();
+        if self.0.deadline() != at {
+            self.0.as_mut().reset(at);
+        }
+        self.0.as_mut().poll(cx)
+    }
 }
 
 #[cfg(test)]

@@ -14,3 +14,7 @@ pub struct StreamEnd {
     /// How long it lasted, in milliseconds.
     pub life_ms: u64,
 }
+
+/// Takes the news of a stream's end, where its socket lives: count and log, do nothing slow. Whatever it owns is dropped
+/// when the socket is closed, so a permit may ride along.
+pub type OnEnd = Box<dyn FnOnce(StreamEnd) + Send>;

@@ -4,14 +4,15 @@
 //! It holds no queue: a poll steps the shard and hands out what that step offered, at most about [`POLL_BYTES_MAX`]; whoever
 //! does not poll stands still in the log. The stall deadline is then the poller's to keep, for only it sees its socket.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use tidewire_core::Frame;
 
-use super::{StreamEnd, instant_at, now_ms};
+pub use super::Ender;
+use super::clock::Alarm;
+use super::ender::Shared;
+use super::{StreamEnd, now_ms};
 use crate::{EndReason, Ended, Offer, Shard, ShardConfig, Sink, SubscriberKey, Subscription};
 
 /// How many bytes one poll hands out; more only if the first frame alone is larger.
@@ -41,69 +42,12 @@ impl Sink for BufferSink {
     }
 }
 
-/// What the shard, the poller and whoever ends the stream share.
-#[derive(Debug, Default)]
-struct Shared {
-    /// Held to copy either field in or out; a waker is called outside.
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    poller: Option<Waker>,
-    end: Option<EndReason>,
-}
-
-impl Shared {
-    /// Notes who polls, and says whether the stream is to end. Before the step, so that no wake is lost.
-    fn register(&self, poller: &Waker) -> Option<EndReason> {
-        let mut state = self.state.lock().expect("held for a copy only");
-        match &mut state.poller {
-            Some(known) => known.clone_from(poller),
-            none => *none = Some(poller.clone()),
-        }
-        state.end
-    }
-
-    fn tell(&self, end: Option<EndReason>) {
-        let poller = {
-            let mut state = self.state.lock().expect("held for a copy only");
-            state.end = state.end.or(end);
-            state.poller.take()
-        };
-        if let Some(poller) = poller {
-            poller.wake();
-        }
-    }
-}
-
-impl Wake for Shared {
-    fn wake(self: Arc<Self>) {
-        self.tell(None);
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.tell(None);
-    }
-}
-
-/// Ends a [`PullStream`] from outside.
-#[derive(Clone, Debug)]
-pub struct Ender(Arc<Shared>);
-
-impl Ender {
-    /// The stream says why it ends, and ends between frames. The first reason stands.
-    pub fn end(&self, reason: EndReason) {
-        self.0.tell(Some(reason));
-    }
-}
-
 /// One subscriber's stream. Must be polled inside a tokio runtime with time. Dropping it leaves the shard.
 pub struct PullStream {
     shard: Box<Shard<BufferSink>>,
     /// `None` once the stream is over.
     key: Option<SubscriberKey>,
-    timer: Pin<Box<tokio::time::Sleep>>,
+    alarm: Alarm,
     shared: Arc<Shared>,
     joined_ms: u64,
     bytes: u64,
@@ -124,7 +68,7 @@ impl PullStream {
         Self {
             shard,
             key: Some(key),
-            timer: Box::pin(tokio::time::sleep_until(instant_at(joined_ms).into())),
+            alarm: Alarm::new(joined_ms),
             shared,
             joined_ms,
             bytes: 0,
@@ -135,7 +79,7 @@ impl PullStream {
     /// What ends it from outside.
     #[must_use]
     pub fn ender(&self) -> Ender {
-        Ender(Arc::clone(&self.shared))
+        Ender::of(&self.shared)
     }
 
     /// How it ended, once [`PullStream::poll_next`] has answered `None`; a stream that is dropped earlier has no end of its own.
@@ -179,23 +123,16 @@ impl PullStream {
                 self.bytes += bytes.len() as u64;
                 return Poll::Ready(Some(bytes));
             }
-            if !step.again && self.poll_timer(step.wake_at_ms, cx).is_pending() {
-                return Poll::Pending;
+            if step.again {
+                continue;
             }
+            let Some(wake_at_ms) = step.wake_at_ms else {
+                return Poll::Pending;
+            };
+            ready!(self.alarm.poll_at(wake_at_ms, cx));
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    fn poll_timer(&mut self, wake_at_ms: Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(wake_at_ms) = wake_at_ms else {
-            return Poll::Pending;
-        };
-        let at = instant_at(wake_at_ms).into();
-        if self.timer.deadline() != at {
-            self.timer.as_mut().reset(at);
-        }
-        self.timer.as_mut().poll(cx)
     }
 
     /// The last bytes, if there are any.

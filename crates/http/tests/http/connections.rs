@@ -149,7 +149,7 @@ fn head_answers_and_ends() {
 }
 
 #[test]
-fn without_shards_streams_are_bodies() {
+fn without_shards_a_stream_is_a_task() {
     let mut server = start_with(|settings| settings.shards = 0);
     server.publish("a", "e1");
     let mut client = server.connect();
@@ -166,7 +166,7 @@ fn without_shards_streams_are_bodies() {
             server.front.subscribers(),
             server.front.counters().taken_over
         ),
-        (1, 0)
+        (1, 1)
     );
     server.begin_shutdown();
     assert!(client.chunks_to_end().contains("drain"));

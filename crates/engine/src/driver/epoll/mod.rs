@@ -15,7 +15,7 @@ mod inbox;
 mod sink;
 mod worker;
 
-pub use sink::Framing;
+pub use super::{Framing, OnEnd};
 
 use std::io;
 use std::net::TcpStream;
@@ -26,12 +26,8 @@ use std::time::Duration;
 use inbox::{Adopted, Command, Inbox};
 use worker::Worker;
 
-use super::{StreamEnd, now_ms};
+use super::now_ms;
 use crate::{Counters, EndReason, ShardConfig, Subscription};
-
-/// Takes the news of a stream's end, on its shard's thread: count and log, do nothing slow. Whatever it owns is dropped
-/// when the socket is closed, so a permit may ride along.
-pub type OnEnd = Box<dyn FnOnce(StreamEnd) + Send>;
 
 /// The threads. Dropping them ends every stream at once, without a farewell; [`Shards::drain`] is the polite way.
 pub struct Shards {

@@ -9,52 +9,14 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use tidewire_core::Frame;
 
-use super::OnEnd;
+use crate::driver::framing::{Framing, GATHER_MAX, Owed};
+use crate::driver::{OnEnd, UNREAD_BYTES_MAX};
 use crate::{Offer, Sink};
 
-/// How a response's body is framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// HTTP/1.1 chunks (RFC 9112, section 7.1): each frame is one.
-    Chunked,
-    /// No framing; the end is the connection's (HTTP/1.0, RFC 9112, section 6.3).
-    Bare,
-}
-
-impl Framing {
-    fn bytes(self, frame: Frame<'_>) -> &[u8] {
-        match self {
-            Self::Chunked => frame.chunk(),
-            Self::Bare => frame.bare(),
-        }
-    }
-
-    /// What says that the body is whole.
-    fn last(self) -> &'static [u8] {
-        match self {
-            Self::Chunked => b"0\r\n\r\n",
-            Self::Bare => b"",
-        }
-    }
-}
-
-/// How many pieces one write gathers. Linux takes 1,024; beyond some dozens a write costs its bytes alone.
-const GATHER_MAX: usize = 64;
-
-/// How much of what a client sent after its request is thrown away at the end, in bytes; one that sent more is reset.
-const UNREAD_BYTES_MAX: usize = 256 * 1024;
-
 /// One subscriber's socket.
-///
-/// Invariant 3: what a partial write began is finished before anything else is written, or the connection is closed. The
-/// unwritten rest of that one frame (or of the response's head) is copied here, so it is bounded by the largest frame;
-/// nothing else is ever held (invariant 5).
 pub(super) struct SocketSink {
     socket: TcpStream,
-    /// What is owed to the socket before anything else.
-    rest: Box<[u8]>,
-    rest_at: usize,
-    framing: Framing,
+    owed: Owed,
     /// The socket took less than it was given; nothing is tried until it is said to be writable.
     full: bool,
     bytes: u64,
@@ -80,9 +42,7 @@ impl SocketSink {
         let _ = socket.set_nodelay(true);
         Self {
             socket,
-            rest: head.into(),
-            rest_at: 0,
-            framing,
+            owed: Owed::new(head, framing),
             full: false,
             bytes: 0,
             joined_ms,
@@ -110,7 +70,7 @@ impl SocketSink {
 
     /// Whether a frame, or the response's head, is begun and not finished.
     pub(super) fn owes(&self) -> bool {
-        self.rest_at < self.rest.len()
+        self.owed.is_some()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -129,9 +89,7 @@ impl SocketSink {
 
     /// Adds the end of the body to what is owed. No frame may be offered after it.
     pub(super) fn finish(&mut self) {
-        let owed = &self.rest[self.rest_at..];
-        self.rest = [owed, self.framing.last()].concat().into();
-        self.rest_at = 0;
+        self.owed.finish();
     }
 
     /// Says the end to the far end, and throws away what it sent unasked.
@@ -150,41 +108,11 @@ impl SocketSink {
     /// One gathered write of what is owed and then these frames; says how many of the frames are taken.
     fn send(&mut self, frames: &[Frame<'_>]) -> Result<usize, Gone> {
         let mut pieces = [IoSlice::new(&[]); GATHER_MAX];
-        pieces[0] = IoSlice::new(&self.rest[self.rest_at..]);
-        let mut wanted = self.rest.len() - self.rest_at;
-        let gathered = frames.len().min(GATHER_MAX - 1);
-        for (piece, frame) in pieces[1..].iter_mut().zip(frames) {
-            let bytes = self.framing.bytes(*frame);
-            *piece = IoSlice::new(bytes);
-            wanted += bytes.len();
-        }
-        let sent = write(&self.socket, &pieces[..=gathered])?;
+        let (count, wanted) = self.owed.gather(frames, &mut pieces);
+        let sent = write(&self.socket, &pieces[..count])?;
         self.full = sent < wanted;
         self.bytes += sent as u64;
-        Ok(self.account(&frames[..gathered], sent))
-    }
-
-    /// Splits what was sent into what was owed, whole frames, and one that is now begun.
-    fn account(&mut self, frames: &[Frame<'_>], sent: usize) -> usize {
-        let of_rest = sent.min(self.rest.len() - self.rest_at);
-        self.rest_at += of_rest;
-        if self.owes() {
-            return 0;
-        }
-        self.rest = Box::default();
-        self.rest_at = 0;
-        let mut left = sent - of_rest;
-        for (index, frame) in frames.iter().enumerate() {
-            let bytes = self.framing.bytes(*frame);
-            if left < bytes.len() {
-                if left > 0 {
-                    self.rest = bytes[left..].into();
-                }
-                return index + usize::from(left > 0);
-            }
-            left -= bytes.len();
-        }
-        frames.len()
+        Ok(self.owed.account(frames, sent))
     }
 }
 
