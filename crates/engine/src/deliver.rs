@@ -4,8 +4,8 @@ use slab::Slab;
 use tidewire_core::{Form, Frame, Position};
 use tidewire_log::{Batch, BatchRecord};
 
-use crate::index::{Entry, TopicIndex, filter_cost};
-use crate::subscriber::{Place, Subscriber};
+use crate::feed::ShardFeed;
+use crate::kept::Subscriber;
 use crate::{Shard, Sink};
 
 /// For whom a batch was read.
@@ -21,17 +21,17 @@ impl Readers<'_> {
     /// Whether the batch was read for this subscriber, and it wants what stands at this position.
     fn have<S>(self, subscriber: &Subscriber<S>, position: Position) -> bool {
         let reads = match self {
-            Self::Tail => subscriber.place == Place::Tail,
-            Self::Behind(_) => subscriber.served,
+            Self::Tail => subscriber.is_at_tail(),
+            Self::Behind(_) => subscriber.is_served(),
         };
         reads && subscriber.next <= position
     }
 
-    fn direct_cost<S>(self, subscribers: &Slab<Subscriber<S>>) -> usize {
+    fn direct_cost<S>(self, subscribers: &Slab<Subscriber<S>>, feed: &ShardFeed) -> usize {
         match self {
             Self::Tail => usize::MAX,
             Self::Behind(served) => {
-                let cost = |index: &u32| filter_cost(&subscribers[*index as usize].filter);
+                let cost = |index: &u32| feed.wants(&subscribers[*index as usize]).cost();
                 served.iter().map(cost).sum()
             }
         }
@@ -71,13 +71,7 @@ impl<'a> Frames<'_, 'a> {
 impl<S: Sink> Shard<S> {
     /// Delivers a batch to those it was read for: all of it, or as far as `matches_max` allows but at least one record.
     /// Answers how far.
-    pub(crate) fn deliver(
-        &mut self,
-        feed: u32,
-        readers: Readers<'_>,
-        batch: &Batch,
-        now_ms: u64,
-    ) -> Position {
+    pub(crate) fn deliver(&mut self, feed: u32, readers: Readers<'_>, batch: &Batch) -> Position {
         let records: Vec<_> = batch.records().collect();
         if records.is_empty() {
             return batch.next();
@@ -85,9 +79,9 @@ impl<S: Sink> Shard<S> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let found = Found {
             subscribers: &self.subscribers,
-            index: &self.feeds[feed as usize].index,
+            feed: &self.feeds[feed as usize],
             readers,
-            direct_cost: readers.direct_cost(&self.subscribers),
+            direct_cost: readers.direct_cost(&self.subscribers, &self.feeds[feed as usize]),
             matches_max: self.config.step_matches_max,
         };
         let same = is_same_topic(&records);
@@ -105,12 +99,12 @@ impl<S: Sink> Shard<S> {
             forms: Default::default(),
         };
         if same {
-            self.hand_same(&scratch.same, &mut frames, end, now_ms);
+            self.hand_same(&scratch.same, &mut frames, end);
         } else {
             scratch.matches.sort_unstable();
             // A record that matched by two topics is delivered once: invariant 8.
             scratch.matches.dedup();
-            self.hand_matches(&scratch.matches, &mut frames, end, now_ms);
+            self.hand_matches(&scratch.matches, &mut frames, end);
         }
         scratch.same.clear();
         scratch.matches.clear();
@@ -119,7 +113,7 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Everyone gets the same run of frames, from their own cursor on.
-    fn hand_same(&mut self, same: &[u32], frames: &mut Frames<'_, '_>, end: Position, now_ms: u64) {
+    fn hand_same(&mut self, same: &[u32], frames: &mut Frames<'_, '_>, end: Position) {
         let records = frames.records;
         for &index in same {
             let subscriber = &self.subscribers[index as usize];
@@ -132,30 +126,24 @@ impl<S: Sink> Shard<S> {
             if first == records.len() {
                 continue;
             }
-            let run = &frames.in_form(subscriber.form)[first..];
+            let run = &frames.in_form(subscriber.form())[first..];
             let position = |at: usize| records[first + at].position();
-            self.hand_over(index, run, position, end, now_ms);
+            self.hand_over(index, run, position, end);
         }
     }
 
     /// Everyone gets what they matched, in order.
-    fn hand_matches(
-        &mut self,
-        matches: &[u64],
-        frames: &mut Frames<'_, '_>,
-        end: Position,
-        now_ms: u64,
-    ) {
+    fn hand_matches(&mut self, matches: &[u64], frames: &mut Frames<'_, '_>, end: Position) {
         let records = frames.records;
         let mut run = Vec::new();
         for group in matches.chunk_by(|a, b| a >> 32 == b >> 32) {
             let (index, _) = unpack(group[0]);
-            let form = self.subscribers[index as usize].form;
+            let form = self.subscribers[index as usize].form();
             let all = frames.in_form(form);
             run.clear();
             run.extend(group.iter().map(|&packed| all[unpack(packed).1]));
             let position = |at: usize| records[unpack(group[at]).1].position();
-            self.hand_over(index, &run, position, end, now_ms);
+            self.hand_over(index, &run, position, end);
         }
     }
 
@@ -167,18 +155,17 @@ impl<S: Sink> Shard<S> {
         frames: &[Frame<'_>],
         position: impl Fn(usize) -> Position,
         end: Position,
-        now_ms: u64,
     ) {
-        let Some(outcome) = self.offer(index, frames, now_ms) else {
+        let Some(outcome) = self.offer(index, frames) else {
             return;
         };
         self.counters.deliveries += outcome.taken as u64;
         let subscriber = &mut self.subscribers[index as usize];
-        subscriber.delivered += outcome.taken as u64;
+        subscriber.delivered.add(outcome.taken as u64);
         if let Some(last) = outcome.taken.checked_sub(1) {
             let last = position(last);
             assert!(subscriber.next <= last, "invariants 4 and 8: onwards only");
-            subscriber.told = last.next();
+            subscriber.give_id(last.next());
         }
         if outcome.full {
             let next = if outcome.taken < frames.len() {
@@ -186,7 +173,7 @@ impl<S: Sink> Shard<S> {
             } else {
                 end
             };
-            self.stand(index, next, now_ms);
+            self.stand(index, next);
         }
     }
 }
@@ -194,7 +181,7 @@ impl<S: Sink> Shard<S> {
 /// Looks up who gets what.
 struct Found<'a, S> {
     subscribers: &'a Slab<Subscriber<S>>,
-    index: &'a TopicIndex,
+    feed: &'a ShardFeed,
     readers: Readers<'a>,
     /// What asking each reader's filter costs a record.
     direct_cost: usize,
@@ -207,22 +194,20 @@ impl<S> Found<'_, S> {
     fn by_topic(&self, records: &[BatchRecord<'_>], same: &mut Vec<u32>) -> usize {
         let last = records[records.len() - 1].position();
         let topic = records[0].record().topics().next().unwrap_or_default();
-        let exact = self.index.exact(topic);
         match self.readers {
-            Readers::Behind(served) if self.is_direct(exact.len()) => {
+            Readers::Behind(served) if self.is_direct(self.listed(topic)) => {
                 let wants = |index: &&u32| {
                     let subscriber = &self.subscribers[**index as usize];
-                    subscriber.next <= last && subscriber.filter.routing.accepts(topic)
+                    subscriber.next <= last && self.feed.wants(subscriber).routes(topic)
                 };
                 same.extend(served.iter().filter(wants));
             }
             _ => {
-                let listed = exact.iter().chain(self.index.any());
-                let reads = |entry: &&Entry| {
-                    let subscriber = &self.subscribers[entry.value as usize];
+                let reads = |index: &u32| {
+                    let subscriber = &self.subscribers[*index as usize];
                     self.readers.have(subscriber, last)
                 };
-                same.extend(listed.filter(reads).map(|entry| entry.value));
+                same.extend(self.candidates(topic).filter(reads));
             }
         }
         match self.readers {
@@ -239,24 +224,22 @@ impl<S> Found<'_, S> {
                 return at;
             }
             let record = item.record();
-            let listed = || record.topics().map(|topic| self.index.exact(topic));
+            let listed = || record.topics().map(|topic| self.listed(topic)).sum();
             match self.readers {
-                Readers::Behind(served) if self.is_direct(listed().map(<[_]>::len).sum()) => {
+                Readers::Behind(served) if self.is_direct(listed()) => {
                     let wants = |subscriber: &Subscriber<S>| {
-                        let filter = &subscriber.filter;
-                        filter.accepts(record.topics(), record.private())
+                        let wants = self.feed.wants(subscriber);
+                        wants.accepts(record.topics(), record.private())
                     };
                     self.push(served.iter().copied(), at, item, wants, matches);
                 }
                 _ => {
                     // The index has answered for the routing; the grant may hit another topic.
                     let granted = |subscriber: &Subscriber<S>| {
-                        let private = &subscriber.filter.private;
-                        !record.private() || record.topics().any(|topic| private.accepts(topic))
+                        !record.private() || self.feed.wants(subscriber).may_read(record.topics())
                     };
-                    let entries = listed().flatten().chain(self.index.any());
-                    let values = entries.map(|entry| entry.value);
-                    self.push(values, at, item, granted, matches);
+                    let candidates = record.topics().flat_map(|topic| self.candidates(topic));
+                    self.push(candidates, at, item, granted, matches);
                 }
             }
         }
@@ -282,7 +265,19 @@ impl<S> Found<'_, S> {
 
     /// Whether it is cheaper to ask each filter than to go through the index's lists, in which others stand as well.
     fn is_direct(&self, listed: usize) -> bool {
-        self.direct_cost <= listed + self.index.any().len()
+        self.direct_cost <= listed
+    }
+
+    /// Who wants a topic, as the index lists them.
+    fn candidates(&self, topic: &[u8]) -> impl Iterator<Item = u32> {
+        let index = &self.feed.index;
+        let entries = index.lists(topic).flatten();
+        entries.map(|entry| index.subscriber(*entry))
+    }
+
+    /// How many they are.
+    fn listed(&self, topic: &[u8]) -> usize {
+        self.feed.index.lists(topic).map(<[_]>::len).sum()
     }
 }
 

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
-use tidewire_core::{Filter, Position};
+use tidewire_core::{Filter, Matcher, Position};
 use tidewire_log::Log;
 
+use crate::filters::{FilterId, Filters, Wants};
 use crate::index::{Edges, Interest, TopicIndex};
 use crate::interest::{Interests, Mark, ShardWaker};
+use crate::kept::Subscriber;
 
 /// One log, and which shards are interested in which of its topics. Made once a log and shared by all its subscribers.
 pub struct Feed {
@@ -46,6 +48,7 @@ pub(crate) struct ShardFeed {
     shard: u32,
     mark: Arc<Mark>,
     pub(crate) index: TopicIndex,
+    filters: Filters,
     pub(crate) tail: Tail,
     pub(crate) subscribers: usize,
     /// Of reads at the tail that find `Loading`.
@@ -84,6 +87,7 @@ impl ShardFeed {
             shard,
             mark,
             index: TopicIndex::new(seed),
+            filters: Filters::new(seed),
             tail: Tail::default(),
             subscribers: 0,
             waker: waker.load_waker(token),
@@ -91,17 +95,25 @@ impl ShardFeed {
     }
 
     /// Adds a subscriber to the index, and to the feed's interests what is new in it.
-    pub(crate) fn add(&mut self, filter: &Filter, subscriber: u32) -> Edges {
+    pub(crate) fn add(&mut self, filter: Filter, subscriber: u32) -> (FilterId, Edges) {
         self.subscribers += 1;
         let mut interest = ShardInterest(&self.feed.interests, self.shard);
-        self.index.add(filter, subscriber, &mut interest)
+        let edges = self.index.add(&filter.routing, subscriber, &mut interest);
+        (self.filters.add(filter), edges)
     }
 
-    /// Takes a subscriber out.
-    pub(crate) fn remove(&mut self, edges: Edges) {
+    /// Takes a subscriber out. `moved` is told which other one has another slot in its list of the index now.
+    pub(crate) fn remove(&mut self, filter: FilterId, edges: Edges, moved: impl FnMut(u32, u32)) {
         self.subscribers -= 1;
         let mut interest = ShardInterest(&self.feed.interests, self.shard);
-        self.index.remove(edges, &mut interest);
+        self.index.remove(edges, &mut interest, moved);
+        self.filters.remove(filter);
+    }
+
+    /// What a subscriber wants.
+    pub(crate) fn wants<S>(&self, subscriber: &Subscriber<S>) -> Wants<'_> {
+        let only = self.index.only(subscriber.edges);
+        self.filters.wants(subscriber.filter, only)
     }
 
     /// Moves the tail past commits that concern nobody here (their filters refused them: invariant 4).
@@ -141,11 +153,11 @@ impl Drop for ShardFeed {
 struct ShardInterest<'a>(&'a Interests, u32);
 
 impl Interest for ShardInterest<'_> {
-    fn begin(&mut self, topic: Option<&[u8]>) -> u32 {
-        self.0.add(self.1, topic)
+    fn begin(&mut self, matcher: &Matcher) -> u32 {
+        self.0.add(self.1, matcher)
     }
 
-    fn end(&mut self, every: bool, edge: u32) {
-        self.0.remove(every, edge);
+    fn end(&mut self, matcher: &Matcher, interest: u32) {
+        self.0.remove(matcher, interest);
     }
 }

@@ -1,321 +1,386 @@
-//! Indexes: from a key to all who want it. Nobody is searched for, neither to be found nor to be taken out: a million keys
-//! with one value each and one key with a million values cost the same an entry.
+//! The topic index: which subscribers of a shard want which topics of one feed. Nobody is searched for, neither to be found
+//! nor to be taken out: a million topics of one subscriber each and one topic of a million cost the same a subscriber.
+//!
+//! A subscriber that wants one thing alone (nearly all do) keeps itself where it stands; only of those that want several
+//! things is anything more kept here.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use slab::Slab;
-use tidewire_core::{Filter, Matcher, Topic};
+use tidewire_core::{Matcher, MatcherSet};
+
+use crate::lists::Entries;
 
 /// A slab's index as it is stored: there are never four billion of anything here.
 pub(crate) fn id(index: usize) -> u32 {
     u32::try_from(index).expect("fewer than four billion entries")
 }
 
-/// Values under keys. An entry is taken out by the edge that adding it gave.
-pub(crate) struct Index<K> {
-    ids: HashMap<K, u32, FixedState>,
-    lists: Slab<List<K>>,
-    edges: Slab<Edge>,
+/// One subscriber in one list: its own index, or that of its [`Edge`] if it stands in several lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry(u32);
+
+impl Entry {
+    const OF_EDGE: u32 = 1 << 31;
+
+    fn of_subscriber(subscriber: u32) -> Self {
+        assert!(subscriber < Self::OF_EDGE, "fewer than two billion");
+        Self(subscriber)
+    }
+
+    fn of_edge(edge: u32) -> Self {
+        assert!(edge < Self::OF_EDGE, "fewer than two billion");
+        Self(edge | Self::OF_EDGE)
+    }
+
+    /// The edge, or else the subscriber.
+    fn edge(self) -> Result<u32, u32> {
+        match self.0 & Self::OF_EDGE {
+            0 => Err(self.0),
+            _ => Ok(self.0 & !Self::OF_EDGE),
+        }
+    }
 }
 
-/// All values of one key; at least one.
-struct List<K> {
-    key: K,
-    /// What its owner keeps beside it.
-    note: u32,
-    entries: Entries,
+/// All subscribers that want one thing; at least one.
+struct List {
+    matcher: Matcher,
+    /// By what the feed's interest is taken back.
+    interest: u32,
+    entries: Entries<Entry>,
 }
 
-/// Where an entry is, so that it can be taken out without a search.
+/// Where a subscriber of several lists stands in one of them.
 struct Edge {
+    list: u32,
+    slot: u32,
+    subscriber: u32,
+}
+
+/// Where a subscriber is in a [`TopicIndex`], in eight bytes: the list and its slot there. Of several lists it names the
+/// bundle of edges; of none, nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edges {
     list: u32,
     slot: u32,
 }
 
-/// One value under one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) value: u32,
-    edge: u32,
-}
+impl Edges {
+    /// Nowhere: its filter routes nothing, or it has not been added yet.
+    pub(crate) const NONE: Self = Self {
+        list: u32::MAX,
+        slot: 0,
+    };
 
-/// Most keys have one value: no allocation for those.
-enum Entries {
-    One(Entry),
-    Many(Vec<Entry>),
-}
+    /// Stands for the list of those who are in several.
+    const MANY: u32 = u32::MAX - 1;
 
-impl Entries {
-    fn as_slice(&self) -> &[Entry] {
-        match self {
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Many(entries) => entries,
-        }
-    }
-
-    fn push(&mut self, entry: Entry) {
-        match self {
-            Self::One(first) => *self = Self::Many(vec![*first, entry]),
-            Self::Many(entries) => entries.push(entry),
-        }
-    }
-
-    /// Takes one of several out; the last comes into its place.
-    fn swap_remove(&mut self, slot: usize) {
-        if let Self::Many(entries) = self {
-            entries.swap_remove(slot);
-            match entries[..] {
-                [last] => *self = Self::One(last),
-                _ if entries.capacity() > 64 && entries.len() < entries.capacity() / 4 => {
-                    entries.shrink_to(entries.len() * 2);
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-impl<K: Hash + Eq + Clone> Index<K> {
-    /// The seed keeps publishers and subscribers from choosing keys that collide.
-    pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            ids: HashMap::with_hasher(FixedState::with_seed(seed)),
-            lists: Slab::new(),
-            edges: Slab::new(),
-        }
-    }
-
-    /// Adds a value under a key; the edge, and the list if the key is new.
-    pub(crate) fn add(&mut self, key: K, value: u32) -> (u32, Option<u32>) {
-        let edge = id(self.edges.vacant_key());
-        let entry = Entry { value, edge };
-        let (list, new) = match self.ids.get(&key) {
-            Some(&list) => {
-                self.lists[list as usize].entries.push(entry);
-                (list, None)
-            }
-            None => {
-                let list = id(self.lists.insert(List {
-                    key: key.clone(),
-                    note: 0,
-                    entries: Entries::One(entry),
-                }));
-                self.ids.insert(key, list);
-                (list, Some(list))
-            }
-        };
-        let slot = id(self.lists[list as usize].entries.as_slice().len() - 1);
-        self.edges.insert(Edge { list, slot });
-        (edge, new)
-    }
-
-    /// Keeps a note beside a list.
-    pub(crate) fn set_note(&mut self, list: u32, note: u32) {
-        self.lists[list as usize].note = note;
-    }
-
-    /// Takes an entry out; the note of its list, if it was the last there.
-    pub(crate) fn remove(&mut self, edge: u32) -> Option<u32> {
-        let Edge { list, slot } = self.edges.remove(edge as usize);
-        let entries = &mut self.lists[list as usize].entries;
-        if entries.as_slice().len() == 1 {
-            let list = self.lists.remove(list as usize);
-            self.ids.remove(&list.key);
-            self.shrink();
-            return Some(list.note);
-        }
-        entries.swap_remove(slot as usize);
-        if let Some(moved) = entries.as_slice().get(slot as usize) {
-            self.edges[moved.edge as usize].slot = slot;
-        }
-        None
-    }
-
-    /// Gives memory back after many have left, at a cost that their leaving has paid for.
-    fn shrink(&mut self) {
-        if self.ids.capacity() > 256 && self.ids.len() < self.ids.capacity() / 8 {
-            self.ids.shrink_to(self.ids.len() * 2);
-            self.lists.shrink_to_fit();
-            self.edges.shrink_to_fit();
-        }
-    }
-
-    /// The notes of all lists.
-    fn notes(&self) -> impl Iterator<Item = u32> {
-        self.lists.iter().map(|(_, list)| list.note)
-    }
-
-    /// All values under a key.
-    pub(crate) fn entries<Q>(&self, key: &Q) -> &[Entry]
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.ids
-            .get(key)
-            .map_or(&[], |&list| self.lists[list as usize].entries.as_slice())
-    }
-}
-
-/// A topic as a key that is looked up by a record's bytes.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct TopicKey(Topic);
-
-impl Borrow<[u8]> for TopicKey {
-    fn borrow(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl Hash for TopicKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.as_bytes().hash(state);
+    /// Another subscriber's leaving has moved this one within its list.
+    pub(crate) fn move_to(&mut self, slot: u32) {
+        self.slot = slot;
     }
 }
 
 /// Which subscribers of a shard want which topics of one feed.
 pub(crate) struct TopicIndex {
-    exact: Index<TopicKey>,
-    any: Index<()>,
+    hasher: FixedState,
+    lists: Slab<List>,
+    /// The lists of single topics.
+    topics: HashTable<u32>,
+    /// The list of those who want every topic.
+    every: Option<u32>,
+    edges: Slab<Edge>,
+    /// The edges of each subscriber that is in several lists.
+    bundles: Slab<Box<[u32]>>,
 }
 
-/// Where a subscriber is in a [`TopicIndex`].
-#[derive(Debug, Default)]
-pub(crate) enum Edges {
-    /// Nowhere: its filter routes nothing.
-    #[default]
-    None,
-    /// Under `*`, which has every topic in it.
-    Any(u32),
-    /// Under one topic.
-    One(u32),
-    /// Under several.
-    Many(Box<[u32]>),
-}
-
-/// What a shard has to know of the interests that it tells its feed.
+/// What a shard has to tell its feed of its interests.
 pub(crate) trait Interest {
-    /// Somebody wants this topic (`None`: every one) and nobody did before; answers by what it is taken back.
-    fn begin(&mut self, topic: Option<&[u8]>) -> u32;
+    /// Somebody wants this and nobody did before; answers by what it is taken back.
+    fn begin(&mut self, matcher: &Matcher) -> u32;
     /// Nobody wants it any more.
-    fn end(&mut self, every: bool, edge: u32);
+    fn end(&mut self, matcher: &Matcher, interest: u32);
 }
 
 impl TopicIndex {
+    /// The seed keeps publishers and subscribers from choosing topics that collide.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            exact: Index::new(seed),
-            any: Index::new(seed),
+            hasher: FixedState::with_seed(seed),
+            lists: Slab::new(),
+            topics: HashTable::new(),
+            every: None,
+            edges: Slab::new(),
+            bundles: Slab::new(),
         }
     }
 
-    /// Adds a subscriber under all that its filter routes.
+    /// Adds a subscriber under all that it routes.
     pub(crate) fn add(
         &mut self,
-        filter: &Filter,
-        value: u32,
+        routing: &MatcherSet,
+        subscriber: u32,
         interest: &mut impl Interest,
     ) -> Edges {
-        let topics = match filter.routing.exact_topics() {
-            Some(topics) => topics,
-            None => {
-                let (edge, new) = self.any.add((), value);
-                if let Some(list) = new {
-                    self.any.set_note(list, interest.begin(None));
-                }
-                return Edges::Any(edge);
-            }
+        // Every topic has all others in it.
+        let every = || routing.iter().find(|matcher| **matcher == Matcher::Any);
+        let mut matchers = routing.iter();
+        let single = match (matchers.next(), matchers.next()) {
+            (None, _) => return Edges::NONE,
+            (Some(single), None) => Some(single),
+            _ => every(),
         };
-        let mut add = |topic: &Topic| {
-            let (edge, new) = self.exact.add(TopicKey(topic.clone()), value);
-            if let Some(list) = new {
-                self.exact
-                    .set_note(list, interest.begin(Some(topic.as_bytes())));
-            }
-            edge
-        };
-        match topics[..] {
-            [] => Edges::None,
-            [topic] => Edges::One(add(topic)),
-            _ => Edges::Many(topics.into_iter().map(add).collect()),
+        if let Some(matcher) = single {
+            let entry = Entry::of_subscriber(subscriber);
+            let (list, slot) = self.add_entry(matcher, entry, interest);
+            return Edges { list, slot };
+        }
+        let edges = routing
+            .iter()
+            .map(|matcher| self.add_edge(matcher, subscriber, interest))
+            .collect();
+        Edges {
+            list: Edges::MANY,
+            slot: id(self.bundles.insert(edges)),
         }
     }
 
-    /// Takes a subscriber out.
-    pub(crate) fn remove(&mut self, edges: Edges, interest: &mut impl Interest) {
-        let mut remove = |edge| {
-            if let Some(note) = self.exact.remove(edge) {
-                interest.end(false, note);
+    fn add_edge(
+        &mut self,
+        matcher: &Matcher,
+        subscriber: u32,
+        interest: &mut impl Interest,
+    ) -> u32 {
+        let edge = id(self.edges.vacant_key());
+        let (list, slot) = self.add_entry(matcher, Entry::of_edge(edge), interest);
+        self.edges.insert(Edge {
+            list,
+            slot,
+            subscriber,
+        });
+        edge
+    }
+
+    /// Adds an entry to the list of a matcher; the list, and the slot in it.
+    fn add_entry(
+        &mut self,
+        matcher: &Matcher,
+        entry: Entry,
+        interest: &mut impl Interest,
+    ) -> (u32, u32) {
+        if let Some(list) = self.find(matcher) {
+            return (list, self.lists[list as usize].entries.push(entry));
+        }
+        let list = id(self.lists.insert(List {
+            matcher: matcher.clone(),
+            interest: interest.begin(matcher),
+            entries: Entries::One(entry),
+        }));
+        self.link(list);
+        (list, 0)
+    }
+
+    fn find(&self, matcher: &Matcher) -> Option<u32> {
+        match matcher {
+            Matcher::Exact(topic) => self.find_topic(topic.as_bytes()),
+            _ => self.every,
+        }
+    }
+
+    fn find_topic(&self, topic: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one(topic);
+        let same = |list: &u32| topic_of(&self.lists, *list) == topic;
+        self.topics.find(hash, same).copied()
+    }
+
+    /// Sees to it that a new list is found.
+    fn link(&mut self, list: u32) {
+        let Self { lists, hasher, .. } = self;
+        match &lists[list as usize].matcher {
+            Matcher::Exact(topic) => {
+                let hash = hasher.hash_one(topic.as_bytes());
+                let rehash = |list: &u32| hasher.hash_one(topic_of(lists, *list));
+                self.topics.insert_unique(hash, list, rehash);
             }
-        };
-        match edges {
-            Edges::None => {}
-            Edges::One(edge) => remove(edge),
-            Edges::Many(edges) => edges.into_iter().for_each(remove),
-            Edges::Any(edge) => {
-                if let Some(note) = self.any.remove(edge) {
-                    interest.end(true, note);
+            _ => self.every = Some(list),
+        }
+    }
+
+    /// Sees to it that a list that is about to go is not found any more.
+    fn unlink(&mut self, list: u32) {
+        match &self.lists[list as usize].matcher {
+            Matcher::Exact(topic) => {
+                let hash = self.hasher.hash_one(topic.as_bytes());
+                if let Ok(found) = self.topics.find_entry(hash, |known| *known == list) {
+                    found.remove();
                 }
             }
+            _ => self.every = None,
+        }
+    }
+
+    /// Takes a subscriber out. `moved` is told which other one has another slot in its list now.
+    pub(crate) fn remove(
+        &mut self,
+        edges: Edges,
+        interest: &mut impl Interest,
+        mut moved: impl FnMut(u32, u32),
+    ) {
+        match edges.list {
+            _ if edges == Edges::NONE => {}
+            Edges::MANY => {
+                for edge in self.bundles.remove(edges.slot as usize) {
+                    let Edge { list, slot, .. } = self.edges.remove(edge as usize);
+                    self.remove_entry(list, slot, interest, &mut moved);
+                }
+            }
+            list => self.remove_entry(list, edges.slot, interest, &mut moved),
+        }
+    }
+
+    fn remove_entry(
+        &mut self,
+        list: u32,
+        slot: u32,
+        interest: &mut impl Interest,
+        moved: &mut impl FnMut(u32, u32),
+    ) {
+        let known = &mut self.lists[list as usize];
+        if known.entries.as_slice().len() == 1 {
+            interest.end(&known.matcher, known.interest);
+            self.unlink(list);
+            self.lists.remove(list as usize);
+            return self.shrink();
+        }
+        match known.entries.swap_remove(slot).map(Entry::edge) {
+            Some(Ok(edge)) => self.edges[edge as usize].slot = slot,
+            Some(Err(subscriber)) => moved(subscriber, slot),
+            None => {}
+        }
+    }
+
+    /// Gives memory back after many have left, at a cost that their leaving has paid for.
+    fn shrink(&mut self) {
+        if self.topics.capacity() > 256 && self.topics.len() < self.topics.capacity() / 8 {
+            let Self { lists, hasher, .. } = self;
+            let rehash = |list: &u32| hasher.hash_one(topic_of(lists, *list));
+            self.topics.shrink_to(self.topics.len() * 2, rehash);
+            self.lists.shrink_to_fit();
+            self.edges.shrink_to_fit();
+            self.bundles.shrink_to_fit();
         }
     }
 
     /// Takes back every interest that was told and still stands.
     pub(crate) fn end_all(&self, interest: &mut impl Interest) {
-        self.exact
-            .notes()
-            .for_each(|edge| interest.end(false, edge));
-        self.any.notes().for_each(|edge| interest.end(true, edge));
-    }
-
-    /// Who wants this topic by name.
-    pub(crate) fn exact(&self, topic: &[u8]) -> &[Entry] {
-        self.exact.entries(topic)
-    }
-
-    /// Who wants every topic.
-    pub(crate) fn any(&self) -> &[Entry] {
-        self.any.entries(&())
-    }
-}
-
-/// How many matchers a direct look at a filter goes through.
-pub(crate) fn filter_cost(filter: &Filter) -> usize {
-    filter.routing.iter().count().max(1)
-}
-
-/// Adds a filter's topics to a small set of them; `false` once it has become too large, or holds more than single topics.
-pub(crate) fn unite<'a>(topics: &mut Vec<&'a [u8]>, filter: &'a Filter, max: usize) -> bool {
-    filter.routing.iter().all(|matcher| match matcher {
-        Matcher::Exact(topic) => {
-            if !topics.contains(&topic.as_bytes()) {
-                topics.push(topic.as_bytes());
-            }
-            topics.len() <= max
+        for (_, list) in &self.lists {
+            interest.end(&list.matcher, list.interest);
         }
-        _ => false,
-    })
+    }
+
+    /// The lists in which a topic's readers stand. Who wants several things may stand in more than one of them.
+    pub(crate) fn lists(&self, topic: &[u8]) -> impl Iterator<Item = &[Entry]> {
+        let lists = self.find_topic(topic).into_iter().chain(self.every);
+        lists.map(|list| self.lists[list as usize].entries.as_slice())
+    }
+
+    /// Whose entry it is.
+    pub(crate) fn subscriber(&self, entry: Entry) -> u32 {
+        match entry.edge() {
+            Ok(edge) => self.edges[edge as usize].subscriber,
+            Err(subscriber) => subscriber,
+        }
+    }
+
+    /// The one thing that a subscriber wants, if it wants one alone, or every topic.
+    pub(crate) fn only(&self, edges: Edges) -> Option<&Matcher> {
+        let list = self.lists.get(edges.list as usize)?;
+        Some(&list.matcher)
+    }
+}
+
+fn topic_of(lists: &Slab<List>, list: u32) -> &[u8] {
+    match &lists[list as usize].matcher {
+        Matcher::Exact(topic) => topic.as_bytes(),
+        _ => &[],
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use tidewire_core::Topic;
+
     use super::*;
 
-    fn values<K: Hash + Eq + Clone>(index: &Index<K>, key: &K) -> Vec<u32> {
-        let mut values: Vec<_> = index.entries(key).iter().map(|e| e.value).collect();
-        values.sort_unstable();
-        values
+    /// Every interest begun, with a minus once it has ended.
+    #[derive(Default)]
+    struct Told(Vec<String>);
+
+    impl Interest for Told {
+        fn begin(&mut self, matcher: &Matcher) -> u32 {
+            self.0.push(name(matcher));
+            id(self.0.len() - 1)
+        }
+
+        fn end(&mut self, matcher: &Matcher, interest: u32) {
+            assert_eq!(name(matcher), self.0[interest as usize]);
+            self.0[interest as usize].insert(0, '-');
+        }
+    }
+
+    fn name(matcher: &Matcher) -> String {
+        match matcher {
+            Matcher::Exact(topic) => topic.to_string(),
+            _ => "*".to_owned(),
+        }
+    }
+
+    fn set(names: &[&str]) -> MatcherSet {
+        let matcher = |name: &&str| match *name {
+            "*" => Matcher::Any,
+            name => Matcher::Exact(Topic::parse(name).unwrap()),
+        };
+        names.iter().map(matcher).collect()
+    }
+
+    fn found(index: &TopicIndex, topic: &str) -> Vec<u32> {
+        let entries = index.lists(topic.as_bytes()).flatten();
+        entries.map(|entry| index.subscriber(*entry)).collect()
     }
 
     #[test]
-    fn entries_come_and_go_in_any_order() {
-        let mut index = Index::new(7);
-        let mut model: BTreeMap<u32, (u8, u32)> = BTreeMap::new();
+    fn a_subscriber_is_indexed_once_a_topic_and_under_star_alone() {
+        let mut told = Told::default();
+        let mut index = TopicIndex::new(1);
+        let one = index.add(&set(&["a"]), 1, &mut told);
+        let two = index.add(&set(&["b", "a"]), 2, &mut told);
+        let all = index.add(&set(&["*", "a"]), 3, &mut told);
+        let none = index.add(&set(&[]), 4, &mut told);
+        assert_eq!(found(&index, "a"), [1, 2, 3]);
+        assert_eq!(found(&index, "b"), [2, 3]);
+        assert_eq!(found(&index, "c"), [3]);
+        assert_eq!(told.0, ["a", "b", "*"]);
+        let only = [one, two, all, none].map(|edges| index.only(edges).map(name));
+        let only = only.each_ref().map(Option::as_deref);
+        assert_eq!(only, [Some("a"), None, Some("*"), None]);
+        for edges in [one, all, none, two] {
+            index.remove(edges, &mut told, |_, _| {});
+        }
+        assert_eq!(told.0, ["-a", "-b", "-*"]);
+        assert!(found(&index, "a").is_empty());
+    }
+
+    /// Against a model that looks everybody over.
+    #[test]
+    fn subscribers_come_and_go_in_any_order() {
+        const TOPICS: [&str; 5] = ["a", "b", "c", "d", "*"];
+        let mut told = Told::default();
+        let mut index = TopicIndex::new(7);
+        let mut model: BTreeMap<u32, (Vec<&str>, Edges)> = BTreeMap::new();
         let mut random = 1_u64;
         let mut next = || {
             random = random
@@ -323,78 +388,52 @@ mod tests {
                 .wrapping_add(1);
             random >> 33
         };
-        for value in 0..20_000 {
+        for subscriber in 0..20_000 {
             if next() % 5 < 3 {
-                let key = u8::try_from(next() % 7).unwrap();
-                let new = !model.values().any(|(known, _)| *known == key);
-                let (edge, list) = index.add(key, value);
-                assert_eq!(list.is_some(), new);
-                if let Some(list) = list {
-                    index.set_note(list, u32::from(key) + 100);
-                }
-                assert_eq!(model.insert(edge, (key, value)), None);
-            } else if let Some(&edge) = model.keys().nth(next() as usize % model.len().max(1)) {
-                let (key, _) = model.remove(&edge).unwrap();
-                let last = !model.values().any(|(known, _)| *known == key);
-                assert_eq!(index.remove(edge), last.then_some(u32::from(key) + 100));
+                let wanted = next();
+                let names: Vec<_> = (0..5)
+                    .filter(|bit| wanted >> bit & 1 == 1)
+                    .map(|bit| TOPICS[bit])
+                    .take(1 + (wanted >> 8) as usize % 3)
+                    .collect();
+                let edges = index.add(&set(&names), subscriber, &mut told);
+                model.insert(subscriber, (names, edges));
+            } else if let Some(&gone) = model.keys().nth(next() as usize % model.len().max(1)) {
+                let (_, edges) = model.remove(&gone).unwrap();
+                index.remove(edges, &mut told, |moved, slot| {
+                    model.get_mut(&moved).unwrap().1.move_to(slot);
+                });
             }
-            if value % 500 == 0 {
-                for key in 0..7 {
-                    let mut want: Vec<_> = model.values().filter(|(k, _)| *k == key).collect();
-                    want.sort_unstable();
-                    let want: Vec<_> = want.into_iter().map(|(_, value)| *value).collect();
-                    assert_eq!(values(&index, &key), want);
+            if subscriber % 500 == 0 {
+                for topic in &TOPICS[..4] {
+                    let wants = |(names, _): &&(Vec<&str>, _)| {
+                        names.iter().any(|name| name == topic || *name == "*")
+                    };
+                    let want = model.values().filter(wants).count();
+                    let mut found = found(&index, topic);
+                    found.sort_unstable();
+                    found.dedup();
+                    assert_eq!(found.len(), want);
                 }
             }
         }
-        for edge in model.into_keys() {
-            index.remove(edge);
+        let mut left: Vec<_> = model.keys().copied().collect();
+        left.reverse();
+        for gone in left {
+            let (_, edges) = model.remove(&gone).unwrap();
+            index.remove(edges, &mut told, |moved, slot| {
+                model.get_mut(&moved).unwrap().1.move_to(slot);
+            });
         }
-        assert!(index.ids.is_empty() && index.lists.is_empty() && index.edges.is_empty());
+        assert!(index.lists.is_empty() && index.edges.is_empty() && index.bundles.is_empty());
+        assert!(index.topics.is_empty() && index.every.is_none());
+        assert!(told.0.iter().all(|told| told.starts_with('-')));
     }
 
     #[test]
-    fn a_filter_is_indexed_once_a_topic_and_under_star_alone() {
-        struct Told(Vec<String>);
-        impl Interest for Told {
-            fn begin(&mut self, topic: Option<&[u8]>) -> u32 {
-                let name = topic.map_or("*".into(), |t| String::from_utf8_lossy(t).into_owned());
-                self.0.push(name);
-                id(self.0.len() - 1)
-            }
-            fn end(&mut self, every: bool, edge: u32) {
-                assert_eq!(every, self.0[edge as usize] == "*");
-                self.0[edge as usize].insert(0, '-');
-            }
-        }
-        let filter = |names: &[&str]| Filter {
-            routing: names
-                .iter()
-                .map(|name| match *name {
-                    "*" => Matcher::Any,
-                    name => Matcher::Exact(Topic::parse(name).unwrap()),
-                })
-                .collect(),
-            private: Default::default(),
-        };
-        let mut told = Told(Vec::new());
-        let mut index = TopicIndex::new(1);
-        let one = index.add(&filter(&["a"]), 1, &mut told);
-        let two = index.add(&filter(&["b", "a"]), 2, &mut told);
-        let all = index.add(&filter(&["*", "a"]), 3, &mut told);
-        let none = index.add(&filter(&[]), 4, &mut told);
-        let found = |index: &TopicIndex, topic: &str| {
-            let entries = index.exact(topic.as_bytes()).iter().chain(index.any());
-            entries.map(|entry| entry.value).collect::<Vec<_>>()
-        };
-        assert_eq!(found(&index, "a"), [1, 2, 3]);
-        assert_eq!(found(&index, "b"), [2, 3]);
-        assert_eq!(found(&index, "c"), [3]);
-        assert_eq!(told.0, ["a", "b", "*"]);
-        for edges in [one, all, none, two] {
-            index.remove(edges, &mut told);
-        }
-        assert_eq!(told.0, ["-a", "-b", "-*"]);
-        assert!(found(&index, "a").is_empty());
+    fn a_place_in_the_index_is_small() {
+        assert_eq!(size_of::<Edges>(), 8);
+        assert_eq!(size_of::<Entry>(), 4);
+        assert!(size_of::<List>() <= 40, "{}", size_of::<List>());
     }
 }

@@ -15,10 +15,11 @@ use std::task::Waker;
 
 use foldhash::fast::FixedState;
 use slab::Slab;
-use tidewire_core::Position;
+use tidewire_core::{Matcher, Position};
 use tidewire_log::{Batch, Watcher};
 
-use crate::index::{Entry, Index, id};
+use crate::index::id;
+use crate::lists::{Entry, Lists};
 
 /// How a shard is woken: once, until it takes a step.
 pub(crate) struct ShardWaker {
@@ -117,8 +118,8 @@ pub(crate) struct Interests {
 struct Wanted {
     hasher: FixedState,
     /// By the topic's hash: a collision wakes a shard in vain, no more.
-    topics: Index<u64>,
-    every: Index<()>,
+    topics: Lists<u64>,
+    every: Lists<()>,
     marks: Slab<Arc<Mark>>,
 }
 
@@ -150,8 +151,8 @@ impl Interests {
         let mut wanted = lock(&self.wanted);
         let wanted = wanted.get_or_insert_with(|| Wanted {
             hasher: FixedState::with_seed(seed),
-            topics: Index::new(seed),
-            every: Index::new(seed),
+            topics: Lists::new(seed),
+            every: Lists::new(seed),
             marks: Slab::new(),
         });
         (id(wanted.marks.insert(Arc::clone(&mark))), mark)
@@ -164,26 +165,25 @@ impl Interests {
         }
     }
 
-    /// A shard wants a topic (`None`: every one).
-    pub(crate) fn add(&self, shard: u32, topic: Option<&[u8]>) -> u32 {
+    /// A shard wants a topic, or every one; answers by what it is taken back.
+    pub(crate) fn add(&self, shard: u32, matcher: &Matcher) -> u32 {
         let mut wanted = lock(&self.wanted);
         let wanted = wanted.as_mut().expect("the shard is registered");
-        match topic {
-            Some(topic) => {
-                let hash = wanted.hasher.hash_one(topic);
-                wanted.topics.add(hash, shard).0
+        match matcher {
+            Matcher::Exact(topic) => {
+                let hash = wanted.hasher.hash_one(topic.as_bytes());
+                wanted.topics.add(hash, shard)
             }
-            None => wanted.every.add((), shard).0,
+            _ => wanted.every.add((), shard),
         }
     }
 
     /// It does not want it any more.
-    pub(crate) fn remove(&self, every: bool, edge: u32) {
+    pub(crate) fn remove(&self, matcher: &Matcher, interest: u32) {
         if let Some(wanted) = &mut *lock(&self.wanted) {
-            if every {
-                wanted.every.remove(edge);
-            } else {
-                wanted.topics.remove(edge);
+            match matcher {
+                Matcher::Exact(_) => wanted.topics.remove(interest),
+                _ => wanted.every.remove(interest),
             }
         }
     }
@@ -282,9 +282,10 @@ mod tests {
             .map(|count| ShardWaker::new(Waker::from(Arc::clone(count))))
             .collect();
         let marks: Vec<_> = shards.iter().map(|s| interests.register(9, s)).collect();
-        let a = interests.add(marks[0].0, Some(b"a"));
-        interests.add(marks[1].0, Some(b"b"));
-        interests.add(marks[2].0, None);
+        let named = |name| Matcher::Exact(Topic::parse(name).unwrap());
+        let a = interests.add(marks[0].0, &named("a"));
+        interests.add(marks[1].0, &named("b"));
+        interests.add(marks[2].0, &Matcher::Any);
         let woken = || {
             counts
                 .iter()
@@ -309,7 +310,7 @@ mod tests {
         interests.committed(&commit(4, "c"));
         assert_eq!(woken(), [1, 1, 2]);
         assert_eq!(take(0), (5, None));
-        interests.remove(false, a);
+        interests.remove(&named("a"), a);
         interests.committed(&commit(5, "a"));
         assert_eq!(woken(), [1, 1, 2], "the third was not stepped since");
         assert_eq!(interests.seen(), Position(6));

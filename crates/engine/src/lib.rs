@@ -12,13 +12,17 @@ mod deliver;
 #[cfg(feature = "driver")]
 pub mod driver;
 mod feed;
+mod filters;
 mod index;
 mod interest;
+mod kept;
+mod lists;
 mod shard;
 mod sink;
 mod step;
 mod subscriber;
 mod tell;
+mod ticks;
 mod wheel;
 
 pub use counters::Counters;

@@ -12,11 +12,12 @@ use tidewire_log::GapReason;
 use crate::cohort::Cohorts;
 use crate::deliver::Scratch;
 use crate::feed::ShardFeed;
-use crate::index::{Edges, id};
+use crate::index::id;
 use crate::interest::ShardWaker;
-use crate::subscriber::{NEVER_MS, Place, Subscriber, UNTOLD_FLOOR};
+use crate::kept::{Joining, Pace, Place, Subscriber};
 use crate::tell::{Tell, Tells};
-use crate::wheel::{TICK_MS, Wheel};
+use crate::ticks::{Tick, TickClock, Ticks};
+use crate::wheel::Wheel;
 use crate::{Checkpoint, Counters, EndReason, Ended, Feed, Sink, SubscriberKey, Subscription};
 
 /// What a shard is told at its making; times in milliseconds.
@@ -61,8 +62,11 @@ impl Default for ShardConfig {
 /// tells only of what others did.
 pub struct Shard<S> {
     pub(crate) config: ShardConfig,
-    seed: u64,
-    random: Random,
+    /// What follows from it for its streams; its clock starts when the first one joins.
+    pub(crate) pace: Pace,
+    /// When the present step was taken.
+    pub(crate) now: Tick,
+    pub(crate) now_ms: u64,
     pub(crate) waker: Arc<ShardWaker>,
     pub(crate) subscribers: Slab<Subscriber<S>>,
     joins: u32,
@@ -72,7 +76,7 @@ pub struct Shard<S> {
     /// Some feed may have lost its last subscriber.
     feeds_idle: bool,
     pub(crate) cohorts: Cohorts,
-    pub(crate) wheel: Wheel<SubscriberKey>,
+    pub(crate) wheel: Wheel,
     /// Who has to be told something in this step.
     pub(crate) due: Vec<SubscriberKey>,
     /// Whom the next step ends.
@@ -92,8 +96,16 @@ impl<S: Sink> Shard<S> {
     pub fn new(config: ShardConfig, seed: u64, waker: Waker) -> Self {
         Self {
             config,
-            seed,
-            random: Random(seed),
+            pace: Pace {
+                clock: TickClock::new(0, 0),
+                seed,
+                quiet: Ticks::limit(config.heartbeat_ms),
+                life: Ticks::limit(config.stream_life_ms),
+                stall: Ticks::at_least(config.stall_deadline_ms),
+                expiring_ms: config.expiring_ms,
+            },
+            now: Tick::NEVER,
+            now_ms: 0,
             waker: ShardWaker::new(waker),
             // A shard is often one stream of one log.
             subscribers: Slab::with_capacity(1),
@@ -102,7 +114,7 @@ impl<S: Sink> Shard<S> {
             feed_ids: HashMap::with_hasher(FixedState::with_seed(seed)),
             feeds_idle: false,
             cohorts: Cohorts::new(seed),
-            wheel: Wheel::new(),
+            wheel: Wheel::default(),
             due: Vec::new(),
             ends: Vec::new(),
             ended: Vec::new(),
@@ -117,17 +129,17 @@ impl<S: Sink> Shard<S> {
     /// In debug builds, if `from` is beyond the log's tail: it is not from [`tidewire_log::Log::locate`].
     pub fn join(&mut self, now_ms: u64, subscription: Subscription, sink: S) -> SubscriberKey {
         debug_assert!(subscription.from <= subscription.feed.log().bounds().tail);
+        if self.joins == 0 {
+            self.pace.clock = TickClock::new(now_ms, self.config.heartbeat_ms);
+        }
         self.sweep_feeds();
         let feed = self.feed_id(&subscription.feed);
         let index = id(self.subscribers.vacant_key());
         self.joins = self.joins.wrapping_add(1);
-        let subscriber = self.subscriber(now_ms, feed, subscription, sink);
+        let subscriber = self.subscriber(now_ms, index, feed, subscription, sink);
         self.subscribers.insert(subscriber);
         self.counters.subscribers += 1;
         self.counters.joined += 1;
-        let subscriber = &mut self.subscribers[index as usize];
-        // Before anything is read for it, so that no commit is lost: see `interest`.
-        subscriber.edges = self.feeds[feed as usize].add(&subscriber.filter, index);
         self.place_behind(index);
         self.list(index);
         self.arm(index);
@@ -137,51 +149,34 @@ impl<S: Sink> Shard<S> {
     fn subscriber(
         &mut self,
         now_ms: u64,
+        index: u32,
         feed: u32,
         subscription: Subscription,
         sink: S,
     ) -> Subscriber<S> {
-        let config = self.config;
-        let random = &mut self.random;
-        let off = |ms: u64| if ms == 0 { NEVER_MS } else { ms };
-        let life_ms = random.most_of(off(config.stream_life_ms));
-        let quiet_ms = random.most_of(off(config.heartbeat_ms));
-        // The first heartbeat comes anywhere within its time: joined together is not beating together.
-        let phase_ms = random.below(quiet_ms.min(now_ms.saturating_add(1)));
-        let floor = match &subscription.gap {
+        let tells = opening(&subscription);
+        let floor_told = match &subscription.gap {
             // Goes on from the tail: nothing that a floor hides from there on was told.
-            None => Position::default(),
-            Some((_, gap)) if gap.reason == GapReason::Unknown => Position::default(),
-            Some(_) => UNTOLD_FLOOR,
+            Some((_, gap)) => gap.reason != GapReason::Unknown,
+            None => false,
         };
-        Subscriber {
+        // Before anything is read for it, so that no commit is lost: see `interest`.
+        let (filter, edges) = self.feeds[feed as usize].add(subscription.filter, index);
+        let joining = Joining {
             sink,
-            edges: Edges::None,
             next: subscription.from,
-            told: subscription.from,
-            floor,
-            delivered: 0,
-            since_ms: now_ms - phase_ms,
-            armed_ms: NEVER_MS,
-            life_at_ms: now_ms.saturating_add(life_ms),
-            // A deadline comes up to a tick late; a grant's end must not.
-            grant_at_ms: subscription
-                .ends_ms
-                .map_or(NEVER_MS, |ends_ms| ends_ms.saturating_sub(TICK_MS)),
-            quiet_ms,
+            now: self.pace.clock.tick(now_ms),
             join: self.joins,
             feed,
-            place: Place::Standing,
             form: subscription.form,
             checkpoint: subscription.checkpoint,
-            opened: false,
-            listed: false,
-            served: false,
-            expiring_told: subscription.ends_ms.is_none()
-                || subscription.checkpoint != Checkpoint::Event,
-            tells: opening(&subscription),
-            filter: subscription.filter,
-        }
+            tells,
+            grant_at_ms: subscription.ends_ms,
+            floor_told,
+            filter,
+            edges,
+        };
+        Subscriber::new(joining, &self.pace)
     }
 
     /// Takes a subscriber out, without a word to it; `None` if it is gone already.
@@ -199,11 +194,11 @@ impl<S: Sink> Shard<S> {
             return;
         };
         let subscriber = &mut self.subscribers[index as usize];
-        if subscriber.place != Place::Standing {
+        if !subscriber.is_standing() {
             return;
         }
-        subscriber.since_ms = now_ms;
-        let untold = !subscriber.tells.is_empty();
+        subscriber.since = self.pace.clock.tick(now_ms);
+        let untold = !subscriber.tells().is_empty();
         self.place_behind(index);
         if untold {
             self.list(index);
@@ -218,27 +213,28 @@ impl<S: Sink> Shard<S> {
 
     /// Ends every subscriber in the next step, as [`Shard::end`] does.
     pub fn end_all(&mut self, reason: EndReason) {
-        let end = |(index, subscriber): (usize, &Subscriber<S>)| {
-            (SubscriberKey::new(id(index), subscriber.join), reason)
-        };
-        self.ends.extend(self.subscribers.iter().map(end));
+        let all: Vec<_> = self.keys().map(|key| (key, reason)).collect();
+        self.ends.extend(all);
     }
 
     /// Takes every subscriber out, without a word to it: its sink, and how many events' frames that took.
     pub fn drain(&mut self) -> impl Iterator<Item = (S, u64)> {
-        let indexes: Vec<_> = self
-            .subscribers
-            .iter()
-            .map(|(index, _)| id(index))
-            .collect();
-        let taken: Vec<_> = indexes
+        let keys: Vec<_> = self.keys().collect();
+        let taken: Vec<_> = keys
             .into_iter()
-            .map(|index| self.remove(index))
-            .map(|subscriber| (subscriber.sink, subscriber.delivered))
+            .map(|key| self.remove(key.index()))
+            .map(|subscriber| (subscriber.sink, subscriber.delivered.total()))
             .collect();
         self.counters.left += taken.len() as u64;
         self.sweep_feeds();
         taken.into_iter()
+    }
+
+    /// Everyone who is there.
+    pub fn keys(&self) -> impl Iterator<Item = SubscriberKey> {
+        self.subscribers
+            .iter()
+            .map(|(index, subscriber)| SubscriberKey::new(id(index), subscriber.join))
     }
 
     /// The sink of a subscriber, for whoever drives it; `None` if it is gone.
@@ -250,8 +246,17 @@ impl<S: Sink> Shard<S> {
     /// How many events' frames a subscriber's sink took; 0 if it is gone.
     #[must_use]
     pub fn delivered(&self, key: SubscriberKey) -> u64 {
-        self.index_of(key)
-            .map_or(0, |index| self.subscribers[index as usize].delivered)
+        self.index_of(key).map_or(0, |index| {
+            self.subscribers[index as usize].delivered.total()
+        })
+    }
+
+    /// When a subscriber joined, in milliseconds of the shard's clock or up to 50 before; 0 if it is gone.
+    #[must_use]
+    pub fn joined_ms(&self, key: SubscriberKey) -> u64 {
+        self.index_of(key).map_or(0, |index| {
+            self.subscribers[index as usize].joined_ms(&self.pace)
+        })
     }
 
     /// How many subscribers it has.
@@ -281,13 +286,32 @@ impl<S: Sink> Shard<S> {
     /// Takes a subscriber out of everything.
     pub(crate) fn remove(&mut self, index: u32) -> Subscriber<S> {
         self.displace(index);
-        let mut subscriber = self.subscribers.remove(index as usize);
+        let subscriber = self.subscribers.remove(index as usize);
         let feed = &mut self.feeds[subscriber.feed as usize];
-        feed.remove(std::mem::take(&mut subscriber.edges));
+        let others = &mut self.subscribers;
+        feed.remove(subscriber.filter, subscriber.edges, |moved, slot| {
+            others[moved as usize].edges.move_to(slot);
+        });
         // Not at once: a step may be reading it.
         self.feeds_idle |= feed.subscribers == 0;
         self.counters.subscribers -= 1;
         subscriber
+    }
+
+    /// What is told of a subscriber that was taken out.
+    pub(crate) fn ended_of(
+        &self,
+        index: u32,
+        subscriber: Subscriber<S>,
+        reason: EndReason,
+    ) -> Ended<S> {
+        Ended {
+            key: SubscriberKey::new(index, subscriber.join),
+            reason,
+            delivered: subscriber.delivered.total(),
+            joined_ms: subscriber.joined_ms(&self.pace),
+            sink: subscriber.sink,
+        }
     }
 
     /// Drops feeds that nobody here reads.
@@ -307,7 +331,7 @@ impl<S: Sink> Shard<S> {
         }
         let new = id(self.feeds.vacant_key());
         let token = new | TAIL_TOKEN;
-        let feed = ShardFeed::new(Arc::clone(feed), self.seed, &self.waker, token);
+        let feed = ShardFeed::new(Arc::clone(feed), self.pace.seed, &self.waker, token);
         self.feeds.insert(feed);
         self.feed_ids.insert(address, new);
         new
@@ -322,45 +346,45 @@ impl<S: Sink> Shard<S> {
     /// Takes a subscriber out of its cohort.
     pub(crate) fn displace(&mut self, index: u32) {
         let subscriber = &mut self.subscribers[index as usize];
-        match std::mem::replace(&mut subscriber.place, Place::Standing) {
+        match subscriber.place() {
             Place::Standing => {}
             Place::Tail => self.feeds[subscriber.feed as usize].tail.members -= 1,
             Place::Behind { cohort, slot } => {
                 if let Some(moved) = self.cohorts.leave(cohort, slot) {
-                    self.subscribers[moved as usize].place = Place::Behind { cohort, slot };
+                    let moved = &mut self.subscribers[moved as usize];
+                    moved.set_place(Place::Behind { cohort, slot });
                 }
             }
         }
+        self.subscribers[index as usize].set_place(Place::Standing);
     }
 
     /// Puts a subscriber that is nowhere into the cohort of the block that it wants.
     pub(crate) fn place_behind(&mut self, index: u32) {
         let subscriber = &mut self.subscribers[index as usize];
-        debug_assert_eq!(subscriber.place, Place::Standing);
+        debug_assert!(subscriber.is_standing());
         let (cohort, slot) = self.cohorts.join(subscriber.feed, subscriber.next, index);
-        subscriber.place = Place::Behind { cohort, slot };
+        subscriber.set_place(Place::Behind { cohort, slot });
     }
 
     /// A sink is full: its subscriber stands still, and wants `next` when it is writable again.
-    pub(crate) fn stand(&mut self, index: u32, next: Position, now_ms: u64) {
+    pub(crate) fn stand(&mut self, index: u32, next: Position) {
         self.displace(index);
         let subscriber = &mut self.subscribers[index as usize];
         assert!(next >= subscriber.next, "invariant 4: a cursor moves on");
-        subscriber.next = next;
-        subscriber.served = false;
-        subscriber.since_ms = now_ms;
+        subscriber.advance(next);
+        subscriber.set_served(false);
+        subscriber.since = self.now;
         self.arm(index);
     }
 
     /// Sees to it that the wheel holds a subscriber's next deadline, or an earlier one.
     pub(crate) fn arm(&mut self, index: u32) {
         let subscriber = &mut self.subscribers[index as usize];
-        let config = &self.config;
-        let at_ms = subscriber.deadline_ms(config.stall_deadline_ms, config.expiring_ms);
-        if at_ms < subscriber.armed_ms {
-            subscriber.armed_ms = at_ms;
-            let key = SubscriberKey::new(index, subscriber.join);
-            self.wheel.arm(key, at_ms);
+        let at = subscriber.deadline(&self.pace);
+        if at < subscriber.armed {
+            subscriber.armed = at;
+            self.wheel.arm(index, at);
         }
     }
 }
@@ -377,30 +401,4 @@ fn opening(subscription: &Subscription) -> Tells {
         tells.push_gap(gap.clone(), subscription.checkpoint);
     }
     tells
-}
-
-/// Jitter from a seed: splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    /// 80 to 100 % of a time; all of it if that is never.
-    fn most_of(&mut self, ms: u64) -> u64 {
-        if ms == NEVER_MS {
-            ms
-        } else {
-            ms - self.below(ms / 5 + 1)
-        }
-    }
 }

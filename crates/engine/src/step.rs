@@ -5,10 +5,11 @@ use tidewire_core::Position;
 use tidewire_log::{Batch, Floors, Gap, Read, ReadAsk};
 
 use crate::deliver::{Readers, Scratch};
-use crate::index::{id, unite};
+use crate::index::id;
+use crate::kept::{Place, Subscriber};
 use crate::shard::TAIL_TOKEN;
-use crate::subscriber::{NEVER_MS, Place, Subscriber, UNTOLD_FLOOR};
 use crate::tell::Tell;
+use crate::ticks::Tick;
 use crate::{EndReason, Ended, Shard, Sink};
 
 /// What a step came to.
@@ -52,6 +53,8 @@ impl Budget {
 impl<S: Sink> Shard<S> {
     /// Does what is due, within the budget: deadlines, then the tail, then those behind in turn, then what has to be told.
     pub fn step(&mut self, now_ms: u64) -> Step<S> {
+        self.now_ms = now_ms;
+        self.now = self.pace.clock.tick(now_ms);
         self.waker.begin_step();
         self.counters.steps += 1;
         for (key, reason) in std::mem::take(&mut self.ends) {
@@ -60,17 +63,17 @@ impl<S: Sink> Shard<S> {
             }
         }
         self.handle_loaded();
-        self.handle_deadlines(now_ms);
-        self.serve_tails(now_ms);
-        self.serve_behind(now_ms);
-        self.tell_listed(now_ms);
+        self.handle_deadlines();
+        self.serve_tails();
+        self.serve_behind();
+        self.tell_listed();
         self.sweep_feeds();
         if self.subscribers.len() <= SMALL_SHARD {
             self.scratch = Scratch::default();
         }
         Step {
             again: self.cohorts.wait() || self.feeds.iter().any(|(_, feed)| feed.tail.is_ready()),
-            wake_at_ms: self.wheel.next_ms(),
+            wake_at_ms: self.wheel.next().and_then(|tick| self.pace.clock.ms(tick)),
             ended: std::mem::take(&mut self.ended),
         }
     }
@@ -86,42 +89,39 @@ impl<S: Sink> Shard<S> {
         }
     }
 
-    fn handle_deadlines(&mut self, now_ms: u64) {
-        while let Some(due) = self.wheel.take_due(now_ms) {
-            for due in due {
-                let Some(index) = self.index_of(due.key) else {
-                    continue;
-                };
-                let subscriber = &mut self.subscribers[index as usize];
-                if subscriber.armed_ms == due.at_ms {
-                    subscriber.armed_ms = NEVER_MS;
-                    self.handle_deadline(index, now_ms);
+    fn handle_deadlines(&mut self) {
+        while let Some((tick, due)) = self.wheel.take_due(self.now) {
+            for index in due {
+                // It may be another subscriber's index by now: then a look at its deadlines does no harm.
+                if let Some(subscriber) = self.subscribers.get_mut(index as usize)
+                    && subscriber.armed == tick
+                {
+                    subscriber.armed = Tick::NEVER;
+                    self.handle_deadline(index);
                 }
             }
         }
     }
 
     /// One of a subscriber's deadlines may have come. Those that end it come before any delivery: invariant 9.
-    fn handle_deadline(&mut self, index: u32, now_ms: u64) {
-        let config = self.config;
+    fn handle_deadline(&mut self, index: u32) {
+        let (now, pace) = (self.now, &self.pace);
         let subscriber = &mut self.subscribers[index as usize];
-        let silent_ms = now_ms.saturating_sub(subscriber.since_ms);
-        let stands = subscriber.place == Place::Standing;
-        if now_ms >= subscriber.grant_at_ms {
+        let stands = subscriber.is_standing();
+        if now >= subscriber.grant_ends_at(pace) {
             return self.finish(index, EndReason::Grant);
         }
-        if now_ms >= subscriber.life_at_ms {
+        if now >= subscriber.dies_at(pace) {
             return self.finish(index, EndReason::Life);
         }
-        if stands && silent_ms >= config.stall_deadline_ms {
+        if stands && now >= subscriber.stalls_at(pace) {
             return self.finish(index, EndReason::Stalled);
         }
-        if now_ms >= subscriber.grant_at_ms.saturating_sub(config.expiring_ms)
-            && !std::mem::replace(&mut subscriber.expiring_told, true)
-        {
-            subscriber.tells.push(Tell::Expiring);
+        if now >= subscriber.expires_at(pace) {
+            subscriber.tell_expiring();
+            subscriber.tells_mut(|tells| tells.push(Tell::Expiring));
             self.list(index);
-        } else if !stands && silent_ms >= subscriber.quiet_ms {
+        } else if !stands && now >= subscriber.quiet_until(pace) {
             // Armed again when it was told, for a delivery of this step may do instead.
             return self.list(index);
         }
@@ -129,18 +129,18 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Reads once for each feed's tail.
-    fn serve_tails(&mut self, now_ms: u64) {
+    fn serve_tails(&mut self) {
         for feed in 0..self.feeds.capacity() {
             if let Some(known) = self.feeds.get_mut(feed) {
                 known.take_mark();
                 if known.tail.is_ready() {
-                    self.serve_tail(id(feed), now_ms);
+                    self.serve_tail(id(feed));
                 }
             }
         }
     }
 
-    fn serve_tail(&mut self, feed: u32, now_ms: u64) {
+    fn serve_tail(&mut self, feed: u32) {
         let known = &mut self.feeds[feed as usize];
         let from = known.tail.next;
         let ask = ReadAsk {
@@ -159,7 +159,7 @@ impl<S: Sink> Shard<S> {
                         self.tell_floor(index, batch.floors(), batch.next());
                     }
                 }
-                let end = self.deliver(feed, Readers::Tail, &batch, now_ms);
+                let end = self.deliver(feed, Readers::Tail, &batch);
                 self.feeds[feed as usize].tail.next = end;
             }
             Read::AtTail => known.tail.until = Position::default(),
@@ -170,7 +170,7 @@ impl<S: Sink> Shard<S> {
 
     fn tail_members(&self, feed: u32) -> Vec<u32> {
         let at_tail = |(_, subscriber): &(usize, &Subscriber<S>)| {
-            subscriber.place == Place::Tail && subscriber.feed == feed
+            subscriber.is_at_tail() && subscriber.feed == feed
         };
         let members = self.subscribers.iter().filter(at_tail);
         members.map(|(index, _)| id(index)).collect()
@@ -194,14 +194,14 @@ impl<S: Sink> Shard<S> {
     fn pass_gap(&mut self, index: u32, gap: Gap) {
         let cursor = self.cursor_of(index);
         let subscriber = &mut self.subscribers[index as usize];
-        subscriber.next = gap.resume;
+        subscriber.advance(gap.resume);
         let feed = subscriber.feed;
         let asked = self.asked(feed, cursor);
         self.tell_gap(index, asked, gap);
     }
 
     /// Serves cohorts in turn until the budget is spent.
-    fn serve_behind(&mut self, now_ms: u64) {
+    fn serve_behind(&mut self) {
         let mut budget = Budget {
             records: self.config.step_records_max,
             bytes: self.config.step_bytes_max,
@@ -211,18 +211,18 @@ impl<S: Sink> Shard<S> {
             let Some(cohort) = self.cohorts.take_next() else {
                 break;
             };
-            self.serve_cohort(cohort, &mut budget, now_ms);
+            self.serve_cohort(cohort, &mut budget);
         }
     }
 
     /// Reads once for a cohort, at its lowest cursor.
-    fn serve_cohort(&mut self, cohort: u32, budget: &mut Budget, now_ms: u64) {
+    fn serve_cohort(&mut self, cohort: u32, budget: &mut Budget) {
         let (from, read) = self.read_behind(cohort, budget);
         self.counters.count_read(&read);
         match read {
             Read::Batch(batch) => {
                 assert!(batch.next() > from, "invariant 4: a read moves on");
-                self.serve_batch(cohort, &batch, budget, now_ms);
+                self.serve_batch(cohort, &batch, budget);
             }
             Read::AtTail => {
                 budget.spend(1, 0, 0);
@@ -251,16 +251,16 @@ impl<S: Sink> Shard<S> {
         };
         let lowest = members().map(|subscriber| subscriber.next).min();
         let from = lowest.expect("a cohort has a member");
+        let feed = &self.feeds[known.feed() as usize];
         let mut topics = Vec::new();
-        let few = members().all(|s| unite(&mut topics, &s.filter, ASK_TOPICS_MAX));
+        let few = members().all(|s| feed.wants(s).unite(&mut topics, ASK_TOPICS_MAX));
         let ask = ReadAsk {
             from,
             topics: few.then_some(&topics[..]),
             bytes_max: budget.bytes,
             records_max: budget.records,
         };
-        let log = self.feeds[known.feed() as usize].feed.log();
-        (from, log.read(&ask, &waker))
+        (from, feed.feed.log().read(&ask, &waker))
     }
 
     fn members(&self, cohort: u32) -> Vec<u32> {
@@ -270,7 +270,7 @@ impl<S: Sink> Shard<S> {
 
     /// Delivers a batch to those of a cohort whom it concerns, as many as the budget allows and at least one; the others
     /// keep their cursors and are read for again.
-    fn serve_batch(&mut self, cohort: u32, batch: &Batch, budget: &mut Budget, now_ms: u64) {
+    fn serve_batch(&mut self, cohort: u32, batch: &Batch, budget: &mut Budget) {
         let (mut records, mut bytes) = (0, 0);
         for item in batch.records() {
             records += 1;
@@ -284,22 +284,22 @@ impl<S: Sink> Shard<S> {
         let feed = self.subscribers[served[0] as usize].feed;
         for &index in &served {
             let subscriber = &mut self.subscribers[index as usize];
-            subscriber.served = true;
+            subscriber.set_served(true);
             if is_below(subscriber.next, batch.floors()) {
                 self.tell_floor(index, batch.floors(), batch.next());
-            } else if subscriber.floor == UNTOLD_FLOOR {
-                subscriber.floor = Position::default();
+            } else if subscriber.floor().is_none() {
+                subscriber.set_floor(Position::default());
             }
         }
         let before = self.counters.deliveries;
-        self.deliver(feed, Readers::Behind(&served), batch, now_ms);
+        self.deliver(feed, Readers::Behind(&served), batch);
         let matches = usize::try_from(self.counters.deliveries - before).unwrap_or(usize::MAX);
         budget.spend(records, bytes, matches);
         for index in served {
             if let Some(subscriber) = self.subscribers.get_mut(index as usize)
-                && std::mem::take(&mut subscriber.served)
+                && subscriber.set_served(false)
             {
-                subscriber.next = end;
+                subscriber.advance(end);
                 self.settle(index);
             }
         }
@@ -330,7 +330,7 @@ impl<S: Sink> Shard<S> {
             self.feeds[feed as usize].tail.until = Position(u64::MAX);
             return;
         }
-        if let Place::Behind { cohort, .. } = subscriber.place
+        if let Place::Behind { cohort, .. } = subscriber.place()
             && self.cohorts.find(cohort).is_some_and(|c| c.covers(next))
         {
             return;
@@ -343,9 +343,9 @@ impl<S: Sink> Shard<S> {
     fn enter_tail(&mut self, index: u32) {
         self.displace(index);
         let subscriber = &mut self.subscribers[index as usize];
-        subscriber.place = Place::Tail;
-        if subscriber.floor == UNTOLD_FLOOR {
-            subscriber.floor = Position::default();
+        subscriber.set_place(Place::Tail);
+        if subscriber.floor().is_none() {
+            subscriber.set_floor(Position::default());
         }
         let feed = &mut self.feeds[subscriber.feed as usize];
         feed.tail.members += 1;

@@ -1,4 +1,5 @@
-//! Subscribers: a filter, a cursor, deadlines and a sink. No queue (invariant 5).
+//! Subscribers as others see them: what is said of one that joins, its key, and how it ended. What a shard keeps of one is in
+//! [`crate::kept`].
 
 use std::sync::Arc;
 
@@ -6,8 +7,6 @@ use tidewire_core::{Filter, Form, Position};
 use tidewire_log::Gap;
 
 use crate::Feed;
-use crate::index::Edges;
-use crate::tell::Tells;
 
 /// What a shard needs to know of somebody who joins.
 #[derive(Clone, Debug)]
@@ -90,6 +89,8 @@ pub struct Ended<S> {
     pub reason: EndReason,
     /// How many events' frames its sink took.
     pub delivered: u64,
+    /// When it joined, in milliseconds of the shard's clock, or up to 50 before.
+    pub joined_ms: u64,
 }
 
 /// Why a subscriber ended.
@@ -128,104 +129,5 @@ impl EndReason {
             Self::Grant => "grant",
             Self::Drain => "drain",
         }
-    }
-}
-
-/// Never.
-pub(crate) const NEVER_MS: u64 = u64::MAX;
-
-/// A subscriber as its shard keeps it. What it has yet to be told is bounded; events are not kept for it (invariant 5).
-pub(crate) struct Subscriber<S> {
-    pub(crate) sink: S,
-    pub(crate) filter: Filter,
-    pub(crate) edges: Edges,
-    pub(crate) tells: Tells,
-    /// Its cursor: the next position it wants. At the tail only a lower bound; see [`crate::feed::Tail`].
-    pub(crate) next: Position,
-    /// What it wanted next when its client was last given an id.
-    pub(crate) told: Position,
-    /// The highest floor of a shorter retention that it was told of; [`UNTOLD_FLOOR`] if the opening's gap stands for it.
-    pub(crate) floor: Position,
-    /// How many events' frames its sink took.
-    pub(crate) delivered: u64,
-    /// When its sink was last offered something: since then it is silent, or stands still.
-    pub(crate) since_ms: u64,
-    /// The deadline that the wheel holds for it.
-    pub(crate) armed_ms: u64,
-    /// When its life ends.
-    pub(crate) life_at_ms: u64,
-    /// When its grant ends.
-    pub(crate) grant_at_ms: u64,
-    /// After how much silence it gets a heartbeat; jittered.
-    pub(crate) quiet_ms: u64,
-    /// Its key's second half.
-    pub(crate) join: u32,
-    pub(crate) feed: u32,
-    pub(crate) place: Place,
-    pub(crate) form: Form,
-    pub(crate) checkpoint: Checkpoint,
-    /// Its sink was offered something.
-    pub(crate) opened: bool,
-    /// It stands in the list of those who have to be told something.
-    pub(crate) listed: bool,
-    /// The read that is being delivered is for it.
-    pub(crate) served: bool,
-    /// It need not be told any more that its grant ends.
-    pub(crate) expiring_told: bool,
-}
-
-/// Stands for a floor that is not known yet but was told.
-pub(crate) const UNTOLD_FLOOR: Position = Position(u64::MAX);
-
-/// Where a subscriber reads.
-///
-/// ```text
-///            AtTail, or up to the tail's cursor
-///  Behind ───────────────────────────────────────▶ Tail
-///   ▲   │                                           │
-///   │   └── Full ──▶ Standing ◀── Full ─────────────┘
-///   └─ handle_writable ──┘
-/// ```
-///
-/// Joining is standing in [`Place::Behind`]; ending is possible everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// With everyone at the tail.
-    Tail,
-    /// In the cohort of its block.
-    Behind {
-        cohort: u32,
-        /// Index among the cohort's members.
-        slot: u32,
-    },
-    /// Nowhere: its sink is full.
-    Standing,
-}
-
-impl<S> Subscriber<S> {
-    /// Its cursor, given that of its feed's tail.
-    pub(crate) fn cursor(&self, tail: Position) -> Position {
-        match self.place {
-            Place::Tail => self.next.max(tail),
-            Place::Behind { .. } | Place::Standing => self.next,
-        }
-    }
-
-    /// Its next deadline; `stall_ms` is how long it may stand still, `expiring_ms` how long before its grant's end it is told.
-    pub(crate) fn deadline_ms(&self, stall_ms: u64, expiring_ms: u64) -> u64 {
-        let offer = match self.place {
-            Place::Standing => stall_ms,
-            Place::Tail | Place::Behind { .. } => self.quiet_ms,
-        };
-        let expiring = if self.expiring_told {
-            NEVER_MS
-        } else {
-            self.grant_at_ms.saturating_sub(expiring_ms)
-        };
-        self.since_ms
-            .saturating_add(offer)
-            .min(self.life_at_ms)
-            .min(self.grant_at_ms)
-            .min(expiring)
     }
 }

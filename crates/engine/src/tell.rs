@@ -4,8 +4,8 @@ use tidewire_core::{Form, Frame, Position};
 use tidewire_log::control::{Control, ControlFrame};
 use tidewire_log::{Floors, Gap, GapReason};
 
-use crate::subscriber::{Place, Subscriber, UNTOLD_FLOOR};
-use crate::{Checkpoint, EndReason, Ended, Offer, Shard, Sink, SubscriberKey};
+use crate::kept::Subscriber;
+use crate::{Checkpoint, EndReason, Offer, Shard, Sink, SubscriberKey};
 
 /// Something that a subscriber has yet to be told; encoded when it is offered.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Tells(Vec<Tell>);
 const TELLS_MAX: usize = 8;
 
 impl Tells {
+    pub(crate) const NONE: Self = Self(Vec::new());
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -48,8 +50,8 @@ impl Tells {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Tell> {
-        self.0.iter()
+    pub(crate) fn as_slice(&self) -> &[Tell] {
+        &self.0
     }
 
     /// Takes the first few out. What is told leaves no memory behind.
@@ -73,21 +75,13 @@ struct LastCheckpoint(Option<(u32, Position, Checkpoint, Form, ControlFrame)>);
 
 impl<S: Sink> Shard<S> {
     /// Offers what a subscriber has yet to be told, and then these frames. `None`: it is gone, and was ended.
-    pub(crate) fn offer(
-        &mut self,
-        index: u32,
-        frames: &[Frame<'_>],
-        now_ms: u64,
-    ) -> Option<Outcome> {
-        let controls = self.encode_tells(index, now_ms);
+    pub(crate) fn offer(&mut self, index: u32, frames: &[Frame<'_>]) -> Option<Outcome> {
+        let controls = self.encode_tells(index);
         let subscriber = &mut self.subscribers[index as usize];
-        assert!(
-            subscriber.place != Place::Standing,
-            "a full sink is left alone"
-        );
+        assert!(!subscriber.is_standing(), "a full sink is left alone");
         // The opening leaves the first heartbeat's phase alone.
-        if std::mem::replace(&mut subscriber.opened, true) {
-            subscriber.since_ms = now_ms;
+        if subscriber.open() {
+            subscriber.since = self.now;
         }
         let all: Vec<_>;
         let frames = if controls.is_empty() {
@@ -118,9 +112,10 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Of somebody who has nothing to be told this allocates nothing.
-    fn encode_tells(&self, index: u32, now_ms: u64) -> Vec<ControlFrame> {
+    fn encode_tells(&self, index: u32) -> Vec<ControlFrame> {
         let subscriber = &self.subscribers[index as usize];
-        if subscriber.tells.is_empty() {
+        let tells = subscriber.tells();
+        if tells.is_empty() {
             return Vec::new();
         }
         let feed = &self.feeds[subscriber.feed as usize];
@@ -128,23 +123,27 @@ impl<S: Sink> Shard<S> {
         let at = log.cursor_at(subscriber.cursor(feed.tail.next));
         // As in `push_gap`: no id before a gap.
         let gaps = |tell: &Tell| matches!(tell, Tell::Gap(_));
-        let start = (!subscriber.tells.iter().any(gaps)).then_some(at);
+        let start = (!tells.iter().any(gaps)).then_some(at);
+        let form = subscriber.form();
         let encode = |tell: &Tell| match tell {
-            Tell::Open(stream) => Control::Open { stream, at: start }.encode(subscriber.form),
-            Tell::At => checkpoint(subscriber.checkpoint, at).encode(subscriber.form),
+            Tell::Open(stream) => Control::Open { stream, at: start }.encode(form),
+            Tell::At => checkpoint(subscriber.checkpoint(), at).encode(form),
             Tell::Gap(gap) => Control::Gap {
                 asked: &gap.0,
                 oldest: log.cursor_at(gap.1.resume),
                 newest: log.cursor_at(log.bounds().tail),
                 reason: gap.1.reason,
             }
-            .encode(subscriber.form),
+            .encode(form),
             Tell::Expiring => Control::Expiring {
-                in_ms: subscriber.grant_at_ms.saturating_sub(now_ms),
+                in_ms: subscriber
+                    .grant_at_ms()
+                    .unwrap_or_default()
+                    .saturating_sub(self.now_ms),
             }
-            .encode(subscriber.form),
+            .encode(form),
         };
-        subscriber.tells.iter().map(encode).collect()
+        tells.iter().map(encode).collect()
     }
 
     fn note_told(&mut self, index: u32, count: usize) {
@@ -152,11 +151,11 @@ impl<S: Sink> Shard<S> {
             return;
         }
         let subscriber = &mut self.subscribers[index as usize];
-        for tell in subscriber.tells.take(count) {
+        for tell in subscriber.tells_mut(|tells| tells.take(count)) {
             match tell {
                 Tell::Open(_) | Tell::At => {
                     let tail = self.feeds[subscriber.feed as usize].tail.next;
-                    subscriber.told = subscriber.cursor(tail);
+                    subscriber.give_id(subscriber.cursor(tail));
                     self.counters.checkpoints += 1;
                 }
                 Tell::Gap(gap) => self.counters.count_gap(gap.1.reason),
@@ -168,7 +167,7 @@ impl<S: Sink> Shard<S> {
     /// Sees to it that a subscriber is told something in this step.
     pub(crate) fn list(&mut self, index: u32) {
         let subscriber = &mut self.subscribers[index as usize];
-        if !std::mem::replace(&mut subscriber.listed, true) {
+        if !subscriber.set_listed(true) {
             self.due.push(SubscriberKey::new(index, subscriber.join));
         }
     }
@@ -176,8 +175,8 @@ impl<S: Sink> Shard<S> {
     /// A gap, and a checkpoint after it: invariant 6. The subscriber's cursor is already where it goes on.
     pub(crate) fn tell_gap(&mut self, index: u32, asked: String, gap: Gap) {
         let subscriber = &mut self.subscribers[index as usize];
-        let checkpoint = subscriber.checkpoint;
-        subscriber.tells.push_gap((asked, gap), checkpoint);
+        let checkpoint = subscriber.checkpoint();
+        subscriber.tells_mut(|tells| tells.push_gap((asked, gap), checkpoint));
         self.list(index);
     }
 
@@ -192,14 +191,14 @@ impl<S: Sink> Shard<S> {
     pub(crate) fn tell_floor(&mut self, index: u32, floors: &Floors, end: Position) {
         let subscriber = &mut self.subscribers[index as usize];
         let feed = subscriber.feed;
-        let next = subscriber.cursor(self.feeds[feed as usize].tail.next);
-        let missed = floors.missed(next, &subscriber.filter.routing);
-        let known = subscriber.floor;
-        match missed {
+        let known = &self.feeds[feed as usize];
+        let next = subscriber.cursor(known.tail.next);
+        let missed = floors.missed(next, &known.wants(subscriber).routing());
+        match (missed, subscriber.floor()) {
             // The gap that its opening tells stands for this one.
-            _ if known == UNTOLD_FLOOR => subscriber.floor = missed.unwrap_or_default(),
-            Some(floor) if floor > known && end > known => {
-                subscriber.floor = floor;
+            (_, None) => subscriber.set_floor(missed.unwrap_or_default()),
+            (Some(floor), Some(known)) if floor > known && end > known => {
+                subscriber.set_floor(floor);
                 let gap = Gap {
                     reason: GapReason::Expired,
                     resume: next,
@@ -212,21 +211,21 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Tells everyone who is listed what no delivery of this step has told.
-    pub(crate) fn tell_listed(&mut self, now_ms: u64) {
+    pub(crate) fn tell_listed(&mut self) {
         let mut last = LastCheckpoint::default();
         for key in std::mem::take(&mut self.due) {
             let Some(index) = self.index_of(key) else {
                 continue;
             };
             let subscriber = &mut self.subscribers[index as usize];
-            subscriber.listed = false;
-            if subscriber.place == Place::Standing {
+            subscriber.set_listed(false);
+            if subscriber.is_standing() {
                 continue;
             }
-            let outcome = if !subscriber.tells.is_empty() || !subscriber.opened {
-                self.offer(index, &[], now_ms)
-            } else if subscriber.since_ms.saturating_add(subscriber.quiet_ms) <= now_ms {
-                self.beat(index, &mut last, now_ms)
+            let outcome = if !subscriber.tells().is_empty() || !subscriber.is_open() {
+                self.offer(index, &[])
+            } else if subscriber.quiet_until(&self.pace) <= self.now {
+                self.beat(index, &mut last)
             } else {
                 Some(Outcome {
                     taken: 0,
@@ -236,7 +235,7 @@ impl<S: Sink> Shard<S> {
             match outcome {
                 Some(Outcome { full: true, .. }) => {
                     let next = self.cursor_of(index);
-                    self.stand(index, next, now_ms);
+                    self.stand(index, next);
                 }
                 Some(_) => self.arm(index),
                 None => {}
@@ -246,22 +245,22 @@ impl<S: Sink> Shard<S> {
 
     /// A heartbeat: a checkpoint if the cursor has moved past what the filter refused, for a rare topic's cursor must not
     /// age into a gap; else a comment.
-    fn beat(&mut self, index: u32, last: &mut LastCheckpoint, now_ms: u64) -> Option<Outcome> {
+    fn beat(&mut self, index: u32, last: &mut LastCheckpoint) -> Option<Outcome> {
         let cursor = self.cursor_of(index);
         let subscriber = &self.subscribers[index as usize];
-        let form = subscriber.form;
-        if subscriber.checkpoint == Checkpoint::Off || cursor <= subscriber.told {
+        let form = subscriber.form();
+        if subscriber.checkpoint() == Checkpoint::Off || !subscriber.is_ahead(cursor) {
             let heartbeat = Control::Heartbeat.encode(form);
-            let outcome = self.offer(index, &[heartbeat.frame()], now_ms)?;
+            let outcome = self.offer(index, &[heartbeat.frame()])?;
             self.counters.heartbeats += outcome.taken as u64;
             return Some(outcome);
         }
         let feed = &self.feeds[subscriber.feed as usize];
         let frame = last.encode(subscriber, cursor, || feed.feed.log().cursor_at(cursor));
-        let outcome = self.offer(index, &[frame.frame()], now_ms)?;
+        let outcome = self.offer(index, &[frame.frame()])?;
         if outcome.taken > 0 {
             self.counters.checkpoints += 1;
-            self.subscribers[index as usize].told = cursor;
+            self.subscribers[index as usize].give_id(cursor);
         }
         Some(outcome)
     }
@@ -270,15 +269,15 @@ impl<S: Sink> Shard<S> {
     pub(crate) fn finish(&mut self, index: u32, reason: EndReason) {
         let subscriber = &mut self.subscribers[index as usize];
         let speaks = !matches!(reason, EndReason::Closed | EndReason::Stalled);
-        if speaks && subscriber.place != Place::Standing {
+        if speaks && !subscriber.is_standing() {
             let why = format!("closing: {}", reason.as_str());
-            let control = match subscriber.checkpoint {
+            let control = match subscriber.checkpoint() {
                 Checkpoint::Event => Control::Closing {
                     reason: reason.as_str(),
                 },
                 Checkpoint::Id | Checkpoint::Off => Control::Comment(&why),
             };
-            let frame = control.encode(subscriber.form);
+            let frame = control.encode(subscriber.form());
             self.counters.offers += 1;
             // Full or closed makes no difference any more.
             if subscriber.sink.offer(&[frame.frame()]) == Offer::Taken {
@@ -287,12 +286,7 @@ impl<S: Sink> Shard<S> {
         }
         let subscriber = self.remove(index);
         self.counters.count_ended(reason);
-        self.ended.push(Ended {
-            key: SubscriberKey::new(index, subscriber.join),
-            sink: subscriber.sink,
-            reason,
-            delivered: subscriber.delivered,
-        });
+        self.ended.push(self.ended_of(index, subscriber, reason));
     }
 }
 
@@ -310,7 +304,7 @@ impl LastCheckpoint {
         next: Position,
         cursor: impl FnOnce() -> tidewire_core::Cursor,
     ) -> &ControlFrame {
-        let (feed, kind, form) = (subscriber.feed, subscriber.checkpoint, subscriber.form);
+        let (feed, kind, form) = (subscriber.feed, subscriber.checkpoint(), subscriber.form());
         let fits = |(f, n, k, o, _): &(u32, Position, Checkpoint, Form, _)| {
             (*f, *n, *k, *o) == (feed, next, kind, form)
         };

@@ -202,6 +202,7 @@ impl Worker {
             mut sink,
             reason,
             delivered,
+            ..
         } = ended;
         // Who stalls or is gone gets no last chunk: an end inside a frame must look like one.
         if matches!(reason, EndReason::Closed | EndReason::Stalled) {
