@@ -45,6 +45,8 @@ pub(super) const TABLE: &[Row] = &[
     row("tidewire", EVERYTHING_BUT_THE_ENDS),
     row("tidewire-sim", EVERYTHING_BUT_THE_ENDS),
     row("xtask", &[]),
+    row("bench-floor", &[]),
+    row("bench-axum-sse", &[]),
 ];
 
 /// The binary and the simulation import whatever there is, but not each other and not xtask.

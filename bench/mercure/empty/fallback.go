@@ -1,0 +1,2 @@
+// Package fallback stands in for the certificates of browsers, which this server never needs.
+package fallback
