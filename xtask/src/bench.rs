@@ -1,10 +1,20 @@
-//! `cargo xtask bench`: every benchmark of the workspace, one after the other. Each prints its own table.
+//! `cargo xtask bench`: every benchmark of the workspace, one after the other, each printing its own table; or the fan-out
+//! comparison with other servers.
+
+mod fanout;
 
 use crate::Outcome;
 use crate::process;
 use crate::workspace::Workspace;
 
 pub(crate) fn run(name_part: &str, arguments: &[&str]) -> Outcome {
+    match name_part {
+        "peers" => fanout::peers(arguments),
+        _ => criterion(name_part, arguments),
+    }
+}
+
+fn criterion(name_part: &str, arguments: &[&str]) -> Outcome {
     let workspace = match Workspace::read() {
         Ok(workspace) => workspace,
         Err(why) => {
