@@ -243,13 +243,20 @@ fn is_loopback_origin(origin: &str) -> bool {
     origin_parts(origin).is_some_and(|(_, host, _)| is_loopback(&host))
 }
 
-/// Whether the origin is the hub's own: the host and port that the request is for. The scheme is not compared, for whoever
-/// ends TLS before us hides it.
+/// In the extensions of each request that came over our own TLS.
+#[derive(Clone, Copy)]
+pub(crate) struct Secure;
+
+/// Whether the origin is the hub's own: the host and port that the request is for. Over our own TLS the scheme must be https,
+/// for a page of http may be anybody's on the way; else it is not compared, for whoever ends TLS before us hides it.
 fn is_own(origin: &str, request: &Parts) -> bool {
     let (Some((scheme, host, port)), Ok(Some(own))) = (origin_parts(origin), host_of(request))
     else {
         return false;
     };
+    if scheme != "https" && request.extensions.get::<Secure>().is_some() {
+        return false;
+    }
     let default = if scheme == "https" { 443 } else { 80 };
     host.eq_ignore_ascii_case(own.host()) && port == own.port_u16().unwrap_or(default)
 }

@@ -1,4 +1,4 @@
-//! What is done with an accepted connection first: its socket's options, and telling HTTP/1 from HTTP/2.
+//! What is done with an accepted connection first: its socket's options, TLS, and telling HTTP/1 from HTTP/2.
 
 use std::io;
 use std::time::Duration;
@@ -10,12 +10,16 @@ use tokio::net::TcpStream;
 use crate::front::Front;
 use crate::io::{Protocol, ServerIo};
 use crate::takeover::Rest;
+use crate::tls::accept;
 use crate::{http1, http2};
 
 /// Serves a connection until it ends or is handed over; what then remains to be run is returned.
 pub(crate) async fn serve(front: Front, router: Router, socket: TcpStream) -> Option<Rest> {
     if let Err(error) = set_options(&front, &socket) {
         tracing::debug!(%error, "socket options");
+    }
+    if let Some(tls) = front.settings().tls.clone() {
+        return accept::serve(front, router, socket, tls).await;
     }
     let mut io = ServerIo::new(socket);
     let first = tokio::time::timeout(front.limits().head_time_max, io.tell_protocol());

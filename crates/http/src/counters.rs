@@ -25,6 +25,12 @@ counters! {
     connections,
     /// Times that accepting failed, for want of descriptors mostly.
     accept_errors,
+    /// TLS handshakes that succeeded.
+    tls_handshakes,
+    /// TLS handshakes that failed, or took too long.
+    tls_failed,
+    /// Connections that spoke plain HTTP to a TLS listener.
+    plain_on_tls,
     /// Requests refused before anything else looked at them: names, forwarding, origins.
     not_admitted,
     /// Requests refused for their token, or for want of one.

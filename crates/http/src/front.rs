@@ -15,6 +15,7 @@ use crate::counters::{Counters, Counting};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::slots::Slots;
+use crate::tls::Tls;
 
 /// Tells the time of day in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub drain: Duration,
     /// The time of day.
     pub clock: Clock,
+    /// With it, the listeners of [`crate::serve`] speak TLS, and nothing else.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
                     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
                 })
             }),
+            tls: None,
         }
     }
 }

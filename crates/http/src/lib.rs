@@ -28,6 +28,7 @@ mod slots;
 mod start;
 mod stream;
 mod takeover;
+mod tls;
 mod token;
 
 pub use access::{Access, OriginError, Origins};
@@ -39,5 +40,6 @@ pub use local::{Subscribe, SubscribeError};
 pub use router::router;
 pub use serve::serve;
 pub use stream::StreamBody;
+pub use tls::{PemError, Tls, TlsError};
 
 pub use axum::Router;

@@ -20,6 +20,8 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// How long a request's head may take, and how long an idle connection is kept.
     pub head_time_max: Duration,
+    /// How long a TLS handshake may take.
+    pub tls_handshake_time_max: Duration,
     /// How long a publisher may send nothing of a body that it has begun, and how long it may leave its acknowledgements unread.
     pub publish_stall_max: Duration,
     /// How long a publish waits for its commit before it is answered 503 (the event may still be stored then), and a subscribe
@@ -41,6 +43,7 @@ impl Default for Limits {
             subscribers_max: usize::MAX,
             head_bytes_max: 64 << 10,
             head_time_max: Duration::from_secs(30),
+            tls_handshake_time_max: Duration::from_secs(10),
             publish_stall_max: Duration::from_secs(60),
             commit_time_max: Duration::from_secs(30),
             page_events_max: 1000,

@@ -9,6 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
+use crate::access::Secure;
 use crate::front::Front;
 use crate::problem::Problem;
 use crate::{publish, site, stream};
@@ -84,6 +85,9 @@ fn seen(parts: &Parts) -> Parts {
     let mut request = Request::new(());
     *request.uri_mut() = parts.uri.clone();
     *request.version_mut() = parts.version;
+    if let Some(secure) = parts.extensions.get::<Secure>() {
+        request.extensions_mut().insert(*secure);
+    }
     for name in [header::HOST, header::ORIGIN] {
         if let Some(value) = parts.headers.get(&name) {
             request.headers_mut().insert(name, value.clone());

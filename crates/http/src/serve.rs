@@ -16,6 +16,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::access::Secure;
 use crate::connection;
 use crate::front::Front;
 use crate::router::router;
@@ -29,7 +30,10 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
 /// Serves a hub on these listeners until `shutdown` resolves; then ends every stream between frames and answers running
 /// publishes, for [`crate::Settings::drain`] at most. Meanwhile the log is told the time, so that retention by age goes on.
 pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Future<Output = ()>) {
-    let router = router(front.clone());
+    let mut router = router(front.clone());
+    if front.settings().tls.is_some() {
+        router = router.layer(axum::Extension(Secure));
+    }
     let mut maintaining = JoinSet::new();
     maintaining.spawn(maintain(front.clone()));
     let mut accepting = JoinSet::new();

@@ -44,12 +44,15 @@ pub(crate) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     /// Leaves it to whoever serves such streams; what is returned is to be run. What the client has sent after its subscribe
     /// is dropped: nothing follows a stream on its connection.
-    fn leave_to(self, front: &Front, adoption: Adoption) -> Option<Rest> {
-        Some(solo(self, front, adoption))
-    }
+    fn leave_to(self, front: &Front, adoption: Adoption) -> Option<Rest>;
 }
 
 impl Stream for TcpStream {
+    #[cfg(not(target_os = "linux"))]
+    fn leave_to(self, front: &Front, adoption: Adoption) -> Option<Rest> {
+        Some(solo(self, front, adoption))
+    }
+
     #[cfg(target_os = "linux")]
     fn leave_to(self, front: &Front, adoption: Adoption) -> Option<Rest> {
         let Some(shards) = front.shards() else {
@@ -70,7 +73,7 @@ impl Stream for TcpStream {
 }
 
 /// A task of its own, with nothing in it but the stream.
-fn solo<S: Stream>(stream: S, front: &Front, adoption: Adoption) -> Rest {
+pub(crate) fn solo<S: Stream>(stream: S, front: &Front, adoption: Adoption) -> Rest {
     let solo = Solo::new(
         &front.settings().streams,
         random_u64(),

@@ -24,8 +24,8 @@ pub use tidewire_auth::{Algorithm, Anonymous, Key, Keys};
 pub use tidewire_core::{Cursor, Filter, Form, Matcher, MatcherSet, Topic};
 pub use tidewire_engine::{Checkpoint, ShardConfig};
 pub use tidewire_http::{
-    Access, Clock, Counters, Front, Limits, OriginError, Origins, Router, Settings, StreamBody,
-    Subscribe, SubscribeError,
+    Access, Clock, Counters, Front, Limits, OriginError, Origins, PemError, Router, Settings,
+    StreamBody, Subscribe, SubscribeError, Tls, TlsError,
 };
 pub use tidewire_log::{AppendError, Appended, Event, Log, Start};
 
@@ -51,7 +51,8 @@ impl Hub {
         tidewire_http::router(self.front.clone())
     }
 
-    /// Serves these listeners: HTTP/1.0, HTTP/1.1 and HTTP/2 with prior knowledge on each. When `shutdown` resolves, streams end
+    /// Serves these listeners: HTTP/1.0, HTTP/1.1 and HTTP/2 with prior knowledge on each; with [`Builder::tls`] over TLS and nothing
+    /// else, where HTTP/2 is agreed on by ALPN. When `shutdown` resolves, streams end
     /// between frames, running publishes are answered, and this returns, after [`Builder::drain`] at the latest. A hub that has
     /// ended serves nobody again.
     pub async fn serve(
@@ -189,7 +190,7 @@ impl Builder {
         self
     }
 
-    /// How many threads hold the subscribers of [`Hub::serve`] (Linux). Default: one a core. Zero: none.
+    /// How many threads hold the subscribers of [`Hub::serve`] without TLS (Linux). Default: one a core. Zero: none.
     #[must_use]
     pub fn shards(mut self, shards: usize) -> Self {
         self.settings.shards = shards;
@@ -214,6 +215,13 @@ impl Builder {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.settings.clock = clock;
+        self
+    }
+
+    /// The certificate with which [`Hub::serve`] speaks TLS. Default: none, and no TLS.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.settings.tls = Some(tls);
         self
     }
 

@@ -1,6 +1,7 @@
 //! The HTTP contract, tried with real sockets: a listener on port 0, the memory log, and clients that write raw bytes.
 
 mod batches;
+mod certificates;
 mod connections;
 mod door;
 mod http2;
@@ -8,4 +9,5 @@ mod pages;
 mod publishing;
 mod server;
 mod subscribing;
+mod tls;
 mod troubles;

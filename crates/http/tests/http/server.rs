@@ -78,13 +78,14 @@ pub(crate) fn start_on(log: Arc<dyn Log>, change: impl FnOnce(&mut Settings)) ->
 
 impl Server {
     pub(crate) fn connect(&self) -> Client {
+        Client::new(self.socket())
+    }
+
+    pub(crate) fn socket(&self) -> TcpStream {
         let socket = TcpStream::connect(self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Client {
-            socket,
-            buffer: Vec::new(),
-        }
+        socket
     }
 
     /// Puts an event into the log, past HTTP.
@@ -163,12 +164,20 @@ pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-pub(crate) struct Client {
-    pub(crate) socket: TcpStream,
+/// A client on a socket, or on what is above one.
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) socket: S,
     buffer: Vec<u8>,
 }
 
-impl Client {
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn new(socket: S) -> Self {
+        Self {
+            socket,
+            buffer: Vec::new(),
+        }
+    }
+
     pub(crate) fn send(&mut self, bytes: &str) {
         self.socket.write_all(bytes.as_bytes()).unwrap();
     }
