@@ -1,24 +1,33 @@
 //! Filters: which events a subscriber gets.
 
-use crate::Topic;
+use crate::{Pattern, Topic, TopicRef};
 
-/// Matches topics. Compared byte by byte.
+/// Matches topics.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Matcher {
     /// Every topic, written `*`.
     Any,
-    /// This topic alone.
+    /// This topic alone, compared byte by byte.
     Exact(Topic),
+    /// Every topic that a pattern matches.
+    Pattern(Pattern),
 }
 
 impl Matcher {
     /// Whether it matches this topic.
     #[must_use]
     pub fn accepts(&self, topic: &[u8]) -> bool {
+        self.matches(&TopicRef::new(topic))
+    }
+
+    /// Whether it matches a topic that several matchers look at.
+    #[must_use]
+    pub fn matches(&self, topic: &TopicRef<'_>) -> bool {
         match self {
             Self::Any => true,
-            Self::Exact(name) => name.as_bytes() == topic,
+            Self::Exact(name) => name.as_bytes() == topic.as_bytes(),
+            Self::Pattern(pattern) => pattern.matches(topic),
         }
     }
 }
@@ -37,7 +46,8 @@ impl MatcherSet {
     /// Whether one of them matches this topic.
     #[must_use]
     pub fn accepts(&self, topic: &[u8]) -> bool {
-        self.0.iter().any(|matcher| matcher.accepts(topic))
+        let topic = TopicRef::new(topic);
+        self.0.iter().any(|matcher| matcher.matches(&topic))
     }
 
     /// Whether it holds no matcher, and so matches nothing.
@@ -57,7 +67,7 @@ impl MatcherSet {
         self.iter()
             .map(|matcher| match matcher {
                 Matcher::Exact(topic) => Some(topic),
-                Matcher::Any => None,
+                Matcher::Any | Matcher::Pattern(_) => None,
             })
             .collect()
     }

@@ -1,0 +1,445 @@
+//! URL patterns (WHATWG URLPattern) as matchers. The `urlpattern` crate reads them; here they are matched.
+//!
+//! That crate would compile a regular expression for each of the eight parts of a URL, about 110 KB. Most parts are a literal, one
+//! wildcard or a path of literal and wild segments: those are compared directly. What is left becomes a small automaton, so every
+//! match is linear in the topic, and a pattern whose automaton would be large is refused.
+//!
+//! mercure.md, 2.11: case is not ignored; relative patterns and topics resolve against the hub's URL; a topic that is no URL
+//! reference matches nothing.
+
+use std::cell::OnceCell;
+use std::fmt;
+
+use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
+use url::{Position, Url};
+use urlpattern::component::Component;
+use urlpattern::matcher::{InnerMatcher, Matcher};
+use urlpattern::regexp::RegExp;
+use urlpattern::{Error, RegexSyntax, UrlPatternInit};
+
+use crate::PatternError;
+use crate::pattern_shape::{Segment, Shape};
+
+/// How many bytes the automaton of one part may take, and how many it may take to make it.
+const AUTOMATON_BYTES_MAX: usize = 64 << 10;
+const DETERMINIZE_BYTES_MAX: usize = 256 << 10;
+
+/// Which URL relative ones resolve against: the hub's own.
+#[derive(PartialEq, Eq)]
+pub struct Base(Url);
+
+impl Base {
+    pub(crate) fn parse(text: &str) -> Result<Self, PatternError> {
+        match Url::parse(text) {
+            Ok(url) if !url.cannot_be_a_base() => Ok(Self(url)),
+            _ => Err(PatternError::Url {
+                at: None,
+                why: "the hub's URL has to be absolute, like https://example.com/.well-known/mercure",
+            }),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(crate) fn resolve(&self, topic: &[u8]) -> Option<TopicUrl> {
+        let text = std::str::from_utf8(topic).ok()?;
+        Url::options().base_url(Some(&self.0)).parse(text).ok()
+    }
+}
+
+/// A place that nobody else names (RFC 6761, 6.4), so that relative patterns match relative topics alone.
+impl Default for Base {
+    fn default() -> Self {
+        Self::parse("http://hub.invalid/.well-known/mercure").expect("a URL")
+    }
+}
+
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Base({})", self.0)
+    }
+}
+
+/// A topic as URL.
+pub(crate) type TopicUrl = Url;
+
+/// What shapes of URL patterns are made of: scheme, host, port, then the path's segments. None of a URL without such a path.
+pub(crate) fn segments(url: &TopicUrl, mut with: impl FnMut(&[u8])) {
+    let Some(path) = url.path().strip_prefix('/') else {
+        return;
+    };
+    with(url.scheme().as_bytes());
+    with(url.host_str().unwrap_or_default().as_bytes());
+    with(port(url).as_bytes());
+    path.split('/').for_each(|segment| with(segment.as_bytes()));
+}
+
+fn port(url: &Url) -> &str {
+    &url[Position::BeforePort..Position::AfterPort]
+}
+
+/// A pattern, part by part.
+pub(crate) struct UrlPattern {
+    protocol: Part,
+    username: Part,
+    password: Part,
+    hostname: Part,
+    port: Part,
+    pathname: Part,
+    search: Part,
+    hash: Part,
+}
+
+impl UrlPattern {
+    pub(crate) fn parse(text: &str, base: &Base) -> Result<Self, PatternError> {
+        // What has a scheme is not relative. Only else a base is given: it would change paths like that of `urn\:a`.
+        let init = match read(text, None) {
+            Err(Error::BaseUrlRequired) => read(text, Some(base.0.clone())),
+            init => init,
+        };
+        let parsed =
+            init.and_then(|init| urlpattern::UrlPattern::<Text>::parse(init, Default::default()));
+        let parsed = parsed.map_err(|error| said(&error))?;
+        Ok(Self {
+            protocol: Part::of(parsed.protocol)?,
+            username: Part::of(parsed.username)?,
+            password: Part::of(parsed.password)?,
+            hostname: Part::of(parsed.hostname)?,
+            port: Part::of(parsed.port)?,
+            pathname: Part::of_path(parsed.pathname)?,
+            search: Part::of(parsed.search)?,
+            hash: Part::of(parsed.hash)?,
+        })
+    }
+
+    pub(crate) fn matches(&self, url: &TopicUrl) -> bool {
+        self.protocol.matches(url.scheme())
+            && self.hostname.matches(url.host_str().unwrap_or_default())
+            && self.port.matches(port(url))
+            && self.pathname.matches(url.path())
+            && self.search.matches(url.query().unwrap_or_default())
+            && self.hash.matches(url.fragment().unwrap_or_default())
+            && self.username.matches(url.username())
+            && self.password.matches(url.password().unwrap_or_default())
+    }
+
+    /// Its shape, if scheme, host and port are literal and the path is made of segments.
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        let literal = |part: &Part| match part {
+            Part::Literal(text) => Some(Segment::Literal(text.as_bytes().into())),
+            _ => None,
+        };
+        let mut segments = vec![
+            literal(&self.protocol)?,
+            literal(&self.hostname)?,
+            literal(&self.port)?,
+        ];
+        let rest = match &self.pathname {
+            Part::Literal(path) => {
+                let path = path.strip_prefix('/')?;
+                segments.extend(
+                    path.split('/')
+                        .map(|text| Segment::Literal(text.as_bytes().into())),
+                );
+                false
+            }
+            Part::Segments { path, rest } => {
+                segments.extend(path.iter().cloned());
+                *rest
+            }
+            _ => return None,
+        };
+        Shape::new(segments, rest)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let parts = [
+            &self.protocol,
+            &self.username,
+            &self.password,
+            &self.hostname,
+            &self.port,
+            &self.pathname,
+            &self.search,
+            &self.hash,
+        ];
+        size_of::<Self>() + parts.into_iter().map(Part::bytes).sum::<usize>()
+    }
+}
+
+fn read(text: &str, base: Option<Url>) -> Result<UrlPatternInit, Error> {
+    UrlPatternInit::parse_constructor_string::<Text>(text, base)
+}
+
+/// How one part of a URL is matched.
+enum Part {
+    Any,
+    Literal(Box<str>),
+    /// A path: a slash, then these segments between slashes, of which wild ones are not empty; then, if anything may follow,
+    /// a slash and that.
+    Segments {
+        path: Box<[Segment]>,
+        rest: bool,
+    },
+    /// Something between two literals.
+    Between {
+        prefix: Box<str>,
+        suffix: Box<str>,
+        inner: Inner,
+    },
+}
+
+enum Inner {
+    /// Text without this character, perhaps empty.
+    Wild {
+        without: Option<char>,
+        empty: bool,
+    },
+    Automaton(Box<Dfa>),
+}
+
+impl Part {
+    fn of(component: Component<Text>) -> Result<Self, PatternError> {
+        if component.pattern_string == "*" {
+            return Ok(Self::Any);
+        }
+        let Matcher {
+            prefix,
+            suffix,
+            inner,
+            ..
+        } = component.matcher;
+        let inner = match inner {
+            InnerMatcher::Literal { literal } => return Ok(Self::Literal(literal.into())),
+            InnerMatcher::SingleCapture {
+                filter,
+                allow_empty,
+            } => Inner::Wild {
+                without: filter,
+                empty: allow_empty,
+            },
+            InnerMatcher::RegExp { regexp } => {
+                let regexp = regexp.map_err(|error| said(&error))?;
+                Inner::Automaton(Box::new(regexp.into_automaton()?))
+            }
+        };
+        Ok(Self::Between {
+            prefix: prefix.into(),
+            suffix: suffix.into(),
+            inner,
+        })
+    }
+
+    fn of_path(component: Component<Text>) -> Result<Self, PatternError> {
+        match path_segments(&component.pattern_string) {
+            Some((path, rest)) => Ok(Self::Segments { path, rest }),
+            None => Self::of(component),
+        }
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Literal(literal) => **literal == *text,
+            Self::Segments { path, rest } => text
+                .strip_prefix('/')
+                .is_some_and(|text| match_segments(path, *rest, text)),
+            Self::Between {
+                prefix,
+                suffix,
+                inner,
+            } => {
+                let inside = text
+                    .strip_prefix(&**prefix)
+                    .and_then(|text| text.strip_suffix(&**suffix));
+                inside.is_some_and(|text| inner.matches(text))
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Any => 0,
+            Self::Literal(text) => text.len(),
+            Self::Segments { path, .. } => {
+                let of = |segment: &Segment| match segment {
+                    Segment::Literal(text) => text.len(),
+                    Segment::Any => 0,
+                };
+                size_of_val(&**path) + path.iter().map(of).sum::<usize>()
+            }
+            Self::Between {
+                prefix,
+                suffix,
+                inner,
+            } => {
+                let inner = match inner {
+                    Inner::Wild { .. } => 0,
+                    Inner::Automaton(dfa) => size_of_val(&**dfa) + dfa.memory_usage(),
+                };
+                prefix.len() + suffix.len() + inner
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Wild { without, empty } => {
+                (*empty || !text.is_empty())
+                    && without.is_none_or(|without| !text.contains(without))
+            }
+            Self::Automaton(dfa) => runs_through(dfa, text),
+        }
+    }
+}
+
+type Dfa = dense::DFA<Vec<u32>>;
+
+fn runs_through(dfa: &Dfa, text: &str) -> bool {
+    let input = Input::new(text).anchored(Anchored::Yes);
+    matches!(dfa.try_search_fwd(&input), Ok(Some(_)))
+}
+
+fn match_segments(path: &[Segment], rest: bool, text: &str) -> bool {
+    let mut left = Some(text);
+    for segment in path {
+        let Some(text) = left else {
+            return false;
+        };
+        let (have, after) = match text.split_once('/') {
+            Some((have, after)) => (have, Some(after)),
+            None => (text, None),
+        };
+        let fits = match segment {
+            Segment::Literal(literal) => **literal == *have.as_bytes(),
+            Segment::Any => !have.is_empty(),
+        };
+        if !fits {
+            return false;
+        }
+        left = after;
+    }
+    left.is_some() == rest
+}
+
+/// The segments of a path pattern in its canonical spelling, if each is a literal or a name alone, and the last perhaps a star.
+/// Of a path without any wildcard none: it is a literal as a whole.
+fn path_segments(pattern: &str) -> Option<(Box<[Segment]>, bool)> {
+    let pieces = pattern.strip_prefix('/')?;
+    let (pieces, rest) = match pieces.strip_suffix('*') {
+        Some("") => return Some((Box::default(), true)),
+        Some(before) => (before.strip_suffix('/')?, true),
+        None => (pieces, false),
+    };
+    let segments: Box<[_]> = pieces.split('/').map(path_segment).collect::<Option<_>>()?;
+    (rest || segments.contains(&Segment::Any)).then_some((segments, rest))
+}
+
+fn path_segment(piece: &str) -> Option<Segment> {
+    if let Some(name) = piece.strip_prefix(':') {
+        // Whatever is not ASCII can only be part of a name here: in a literal it is percent-encoded.
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
+        return (!name.is_empty() && name.chars().all(is_name)).then_some(Segment::Any);
+    }
+    let mut literal = Vec::new();
+    let mut bytes = piece.bytes();
+    while let Some(byte) = bytes.next() {
+        literal.push(match byte {
+            b'\\' => bytes.next()?,
+            b'+' | b'*' | b'?' | b':' | b'{' | b'}' | b'(' | b')' => return None,
+            byte => byte,
+        });
+    }
+    Some(Segment::Literal(literal.into()))
+}
+
+/// Parts of URLs are ASCII once they are parsed, so the automaton knows bytes alone: `\d` means what it means in a browser.
+fn automaton(text: &str) -> Result<Dfa, PatternError> {
+    let built = dense::Builder::new()
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .thompson(
+            thompson::Config::new()
+                .utf8(false)
+                .which_captures(WhichCaptures::None)
+                .nfa_size_limit(Some(DETERMINIZE_BYTES_MAX)),
+        )
+        .configure(
+            dense::Config::new()
+                .start_kind(StartKind::Anchored)
+                .accelerate(false)
+                .dfa_size_limit(Some(AUTOMATON_BYTES_MAX))
+                .determinize_size_limit(Some(DETERMINIZE_BYTES_MAX)),
+        )
+        .build(text);
+    built.map_err(|error| PatternError::Url {
+        at: None,
+        why: if error.is_size_limit_exceeded() {
+            "its wildcards and groups are too many to be matched cheaply"
+        } else {
+            "a group in parentheses is no regular expression that can be matched in linear time"
+        },
+    })
+}
+
+/// The text of a regular expression, which is compiled only where it is needed.
+#[derive(Debug)]
+struct Text {
+    text: String,
+    automaton: OnceCell<Result<Dfa, PatternError>>,
+}
+
+impl Text {
+    fn into_automaton(self) -> Result<Dfa, PatternError> {
+        let known = self.automaton.into_inner();
+        known.unwrap_or_else(|| automaton(&self.text))
+    }
+}
+
+impl RegExp for Text {
+    fn syntax() -> RegexSyntax {
+        RegexSyntax::Rust
+    }
+
+    fn parse(pattern: &str, _flags: &str, _force_eval: bool) -> Result<Self, ()> {
+        Ok(Self {
+            text: pattern.to_owned(),
+            automaton: OnceCell::new(),
+        })
+    }
+
+    /// Asked for the scheme alone, whether it may be one of the special ones.
+    fn matches<'a>(&self, text: &'a str) -> Option<Vec<Option<&'a str>>> {
+        let dfa = self.automaton.get_or_init(|| automaton(&self.text));
+        runs_through(dfa.as_ref().ok()?, text).then(Vec::new)
+    }
+
+    fn pattern_string(&self) -> &str {
+        &self.text
+    }
+}
+
+/// No more of the reader's insides than helps (mercure.md, 2.4).
+fn said(error: &Error) -> PatternError {
+    use urlpattern::Error::{Parser, RegExp, Tokenizer, Url};
+    let (at, why) = match error {
+        Tokenizer(_, at) => (
+            Some(*at),
+            "a name, an escape or a group in parentheses is not finished or not allowed",
+        ),
+        Parser(_) => (None, "braces do not pair, or a name stands twice"),
+        Url(_) => (None, "a literal part cannot stand in a URL there"),
+        RegExp(()) => (None, "a group in parentheses is no regular expression"),
+        _ => (None, "it cannot be read"),
+    };
+    PatternError::Url { at, why }
+}
+
+#[cfg(test)]
+mod tests;
