@@ -70,11 +70,7 @@ fn urls_match() {
     ];
     for (text, topic, want) in table {
         let matcher = pinned.url_pattern(text).unwrap();
-        assert_eq!(
-            matcher.accepts(topic.as_bytes()),
-            want,
-            "{text} ~ {topic}"
-        );
+        assert_eq!(matcher.accepts(topic.as_bytes()), want, "{text} ~ {topic}");
     }
 }
 
