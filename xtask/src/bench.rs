@@ -10,6 +10,8 @@ use crate::workspace::Workspace;
 pub(crate) fn run(name_part: &str, arguments: &[&str]) -> Outcome {
     match name_part {
         "peers" => fanout::peers(arguments),
+        "fanout" => fanout::run(arguments),
+        "report" => fanout::report(arguments),
         _ => criterion(name_part, arguments),
     }
 }

@@ -24,6 +24,11 @@ usage: cargo xtask COMMAND
                        unit, contract, simulation, and end to end in a browser and behind nginx
   bench [NAME [ARG...]]
                        runs the benchmarks whose package or target name contains NAME, with these arguments
+  bench peers [NAME...]
+                       installs, starts and tries the servers of the fan-out comparison
+  bench fanout [--quick] [--only T1,T3] [--servers tidewire,floor] [--rounds N] [--resume] [--no-build] [--out FOLDER]
+                       measures ours beside them, target by target, into bench/results
+  bench report         writes docs/benchmarks.md from the results
   fuzz SECONDS         runs each fuzz target for that long
   crash [ROUNDS]       kills the hub ROUNDS times (100) under load and checks what was acknowledged
 

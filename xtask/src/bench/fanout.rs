@@ -1,8 +1,17 @@
 //! The fan-out comparison: `cargo xtask bench peers | fanout | report`. What is measured is in `cases`, what must come out
-//! of it in `claims`; the load comes from `tidewire bench`, the servers from `peers`.
+//! of it in `claims`, who runs it in `run`, what is written of it in `report`; the load comes from `tidewire bench`, the servers from `peers`.
 
+mod cases;
 mod check;
+mod claims;
+mod client;
+mod columns;
+mod machine;
 mod peers;
+mod plot;
+mod report;
+mod results;
+mod run;
 mod server;
 mod statistics;
 
@@ -10,6 +19,9 @@ use crate::Outcome;
 use crate::process;
 use peers::{PEERS, Peer};
 use server::{Cores, Need};
+
+pub(crate) use report::run as report;
+pub(crate) use run::run;
 
 /// `cargo xtask bench peers [--no-build] [NAME...]`: installs, starts and tries each.
 pub(crate) fn peers(arguments: &[&str]) -> Outcome {

@@ -71,6 +71,8 @@ impl Endpoints {
 /// Processes that serve. Dropped, they end.
 pub(crate) struct Running {
     children: Vec<Child>,
+    /// How many of them, the first ones, do not count.
+    helpers: usize,
     /// Kept open: a server that logs to a closed pipe would end.
     outputs: Vec<Box<dyn BufRead>>,
     /// Processes to measure that are not our own children (nginx's worker).
@@ -91,6 +93,7 @@ impl Running {
         fs::create_dir_all(&folder).map_err(fail)?;
         Ok(Self {
             children: Vec::new(),
+            helpers: 0,
             outputs: Vec::new(),
             descendants: Vec::new(),
             endpoints: Endpoints::default(),
@@ -201,9 +204,14 @@ impl Running {
         self.descendants = found.split_off(own);
     }
 
+    /// What was started so far only helps: its time and memory do not count.
+    pub(crate) fn count_from_here(&mut self) {
+        self.helpers = self.children.len();
+    }
+
     /// The processes whose time and memory count.
     pub(crate) fn pids(&self) -> Vec<u32> {
-        let children = self.children.iter().map(Child::id);
+        let children = self.children[self.helpers..].iter().map(Child::id);
         children.chain(self.descendants.iter().copied()).collect()
     }
 

@@ -5,7 +5,7 @@ use crate::bench::fanout::server::{Endpoints, Need, Running};
 
 pub(super) const ONE: Peer = Peer {
     name: "axum1",
-    title: "axum `Sse`, 1 thread",
+    title: "axum Sse, 1 thread",
     install: nothing_to_install,
     version: || "0.8.9".into(),
     start: |need| start(need, "1"),
@@ -14,7 +14,7 @@ pub(super) const ONE: Peer = Peer {
 
 pub(super) const TWO: Peer = Peer {
     name: "axum2",
-    title: "axum `Sse`, 2 threads",
+    title: "axum Sse, 2 threads",
     install: nothing_to_install,
     version: || "0.8.9".into(),
     start: |need| start(need, "2"),

@@ -6,7 +6,7 @@ use crate::process;
 
 pub(super) const LOCAL: Peer = Peer {
     name: "mercure",
-    title: "Mercure, `local`",
+    title: "Mercure, local",
     install,
     version: || "0.24.2".into(),
     start: |need| start(need, "local"),
@@ -15,7 +15,7 @@ pub(super) const LOCAL: Peer = Peer {
 
 pub(super) const BOLT: Peer = Peer {
     name: "mercure-bolt",
-    title: "Mercure, `bolt`",
+    title: "Mercure, bolt",
     install,
     version: || "0.24.2".into(),
     start: |need| start(need, "bolt"),

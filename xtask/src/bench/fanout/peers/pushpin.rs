@@ -23,7 +23,7 @@ const INTERNAL: &str = "/usr/lib/pushpin/internal.conf";
 fn start(need: &Need) -> Result<Running, String> {
     let mut running = Running::prepare("pushpin")?;
     let folder = running.folder().display().to_string();
-    // The origin is asked once a subscriber, while connecting; it comes first so that it is the first pid.
+    // The origin is asked once a subscriber, while connecting.
     let origin = process::root().join("bench/pushpin/origin.mjs");
     running.spawn(
         need.cores,
@@ -31,6 +31,7 @@ fn start(need: &Need) -> Result<Running, String> {
         &[&origin.display().to_string()],
     )?;
     let origin = running.listening()?;
+    running.count_from_here();
     let origin = origin.trim_start_matches("http://").to_owned();
 
     let zurl = running.write("zurl.conf", &zurl(&folder))?;

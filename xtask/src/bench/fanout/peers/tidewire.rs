@@ -14,7 +14,7 @@ pub(super) const MEMORY: Peer = Peer {
 
 pub(super) const SYNC: Peer = Peer {
     name: "tidewire-sync",
-    title: "Tidewire, `sync`",
+    title: "Tidewire, sync",
     install: nothing_to_install,
     version: our_version,
     start: sync,

@@ -1,0 +1,433 @@
+//! What is measured: each case is one `tidewire bench` command and the servers that it is put to, in turn.
+
+use super::server::Cores;
+
+/// Rounds of a full run, where a case does not say otherwise.
+pub(crate) const ROUNDS: u32 = 7;
+
+const PINNED: &[&str] = &["floor", "tidewire", "nchan", "axum1"];
+const COALESCING: &[&str] = &["floor", "floor10", "tidewire", "nchan", "axum1"];
+const ALL: &[&str] = &[
+    "floor",
+    "tidewire",
+    "nchan",
+    "axum1",
+    "better-sse",
+    "pushpin",
+    "mercure",
+];
+const OURS: &[&str] = &["tidewire"];
+
+/// One command, and who it is put to.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    /// `T1` to `T10`, as the issue numbers them.
+    pub(crate) target: &'static str,
+    /// The key in the results.
+    pub(crate) name: String,
+    pub(crate) title: String,
+    /// The subcommand of `tidewire bench` and its arguments.
+    pub(crate) bench: String,
+    /// A second `tidewire bench` that holds connections meanwhile.
+    pub(crate) beside: Option<String>,
+    pub(crate) servers: Vec<&'static str>,
+    pub(crate) cores: Cores,
+    pub(crate) topics: u32,
+    pub(crate) history_events: u32,
+    /// Flags for our own hub.
+    pub(crate) ours: String,
+    /// `None`: as many as the run says.
+    pub(crate) rounds: Option<u32>,
+    /// Where the case stands on the axis of a plot.
+    pub(crate) x: u32,
+}
+
+impl Case {
+    fn new(
+        target: &'static str,
+        name: &str,
+        title: &str,
+        servers: &[&'static str],
+        bench: &str,
+    ) -> Self {
+        Self {
+            target,
+            name: name.into(),
+            title: title.into(),
+            bench: bench.into(),
+            beside: None,
+            servers: servers.to_vec(),
+            cores: Cores::One,
+            topics: 1,
+            history_events: 10,
+            ours: String::new(),
+            rounds: None,
+            x: 0,
+        }
+    }
+
+    fn topics(mut self, topics: u32) -> Self {
+        self.topics = topics;
+        self
+    }
+
+    fn history(mut self, events: u32) -> Self {
+        self.history_events = events;
+        self
+    }
+
+    fn two_cores(mut self) -> Self {
+        self.cores = Cores::Two;
+        self
+    }
+
+    fn rounds(mut self, rounds: u32) -> Self {
+        self.rounds = Some(rounds);
+        self
+    }
+
+    fn beside(mut self, bench: &str) -> Self {
+        self.beside = Some(bench.into());
+        self
+    }
+
+    fn ours(mut self, flags: &str) -> Self {
+        self.ours = flags.into();
+        self
+    }
+
+    fn at(mut self, x: u32) -> Self {
+        self.x = x;
+        self
+    }
+}
+
+/// Everything, in the order of the targets.
+pub(crate) fn full() -> Vec<Case> {
+    let groups = [
+        paced(),
+        as_fast_as_possible(),
+        many_topics(),
+        first_publish(),
+        idle(),
+        durable(),
+        storm(),
+        stalled(),
+        latency(),
+        growth(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+/// The first three targets, small: what a change may have cost, in under three minutes.
+pub(crate) fn quick() -> Vec<Case> {
+    let servers = &["floor", "tidewire", "nchan"];
+    vec![
+        Case::new(
+            "T1",
+            "quick-t1",
+            "5,000 subscribers, one topic, 10 events/s",
+            servers,
+            "fanout --subscribers 5000 --topics 1 --rate 10 --duration 2s --warmup 500ms --payload 200",
+        ),
+        Case::new(
+            "T2",
+            "quick-t2",
+            "1,000 subscribers, one topic, as fast as possible",
+            &["floor", "floor10", "tidewire", "nchan"],
+            "fanout --subscribers 1000 --topics 1 --rate max --window 1000 --duration 2s --warmup 500ms --payload 200 --check count",
+        )
+        .history(2000),
+        Case::new(
+            "T3",
+            "quick-t3",
+            "2,000 topics, one subscriber each, as fast as possible",
+            servers,
+            "topics --subscribers 2000 --topics 2000 --rate max --duration 2s --warmup 500ms --payload 200",
+        )
+        .topics(2000),
+    ]
+}
+
+fn paced() -> Vec<Case> {
+    [(10_000, 10), (1000, 100)]
+        .map(|(subscribers, rate)| {
+            Case::new(
+                "T1",
+                &format!("t1-{subscribers}"),
+                &format!("{} subscribers, one topic, {rate} events/s", grouped(subscribers)),
+                PINNED,
+                &format!("fanout --subscribers {subscribers} --topics 1 --rate {rate} --duration 4s --warmup 1s --payload 200"),
+            )
+        })
+        .into()
+}
+
+fn as_fast_as_possible() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for subscribers in [1000, 10_000] {
+        let words = format!(
+            "{} subscribers, one topic, as fast as possible",
+            grouped(subscribers)
+        );
+        let bench = format!(
+            "fanout --subscribers {subscribers} --topics 1 --rate max --window 1000 --warmup 1s --payload 200"
+        );
+        let case = |name: &str, title: &str, servers: &[&'static str], more: &str| {
+            Case::new(
+                "T2",
+                &format!("t2-{name}-{subscribers}"),
+                title,
+                servers,
+                &format!("{bench} {more}"),
+            )
+            .history(2000)
+        };
+        let counted = "--duration 3s --check count";
+        cases.push(case(
+            "one",
+            &format!("{words}, one core"),
+            COALESCING,
+            counted,
+        ));
+        let both = format!("{words}, two cores shared with the client");
+        cases.push(
+            case(
+                "two",
+                &both,
+                &["tidewire", "axum2"],
+                "--duration 3s --check sampled",
+            )
+            .two_cores(),
+        );
+        let checked = format!("{words}, every event checked");
+        cases.push(case("checked", &checked, OURS, "--duration 4s --check full").rounds(2));
+    }
+    cases
+}
+
+fn many_topics() -> Vec<Case> {
+    vec![
+        Case::new(
+            "T3",
+            "t3",
+            "10,000 topics, one subscriber each, as fast as possible",
+            ALL,
+            "topics --subscribers 10000 --topics 10000 --rate max --duration 3s --warmup 1s --payload 200",
+        )
+        .topics(10_000),
+    ]
+}
+
+fn first_publish() -> Vec<Case> {
+    let patterns = "idle --subscribers 1000 --topics 1000 --duration 120s \
+                    --subscribe-path /.well-known/mercure?match_template=/patterns/{topic}/{id}";
+    let mut cases = Vec::new();
+    for subscribers in [200, 19_000] {
+        let words = format!("{} subscribers, 19,000 topics", grouped(subscribers));
+        let bench = format!(
+            "topics --subscribers {subscribers} --topics 19000 --rate max --warmup 500ms --payload 200"
+        );
+        let case = |name: &str, title: &str, more: &str| {
+            Case::new(
+                "T4",
+                &format!("t4-{name}-{subscribers}"),
+                title,
+                OURS,
+                &format!("{bench} {more}"),
+            )
+            .topics(19_000)
+        };
+        cases.push(case(
+            "again",
+            &format!("{words}, each publish to another topic"),
+            "--duration 3s",
+        ));
+        cases.push(case(
+            "first",
+            &format!("{words}, the first publish on each"),
+            "--once",
+        ));
+    }
+    let with_patterns = Case::new(
+        "T4",
+        "t4-patterns-18000",
+        "18,000 subscribers, 18,000 topics, and 1,000 distinct patterns, the first publish on each",
+        OURS,
+        "topics --subscribers 18000 --topics 18000 --rate max --warmup 500ms --payload 200 --once",
+    );
+    cases.push(with_patterns.topics(18_000).beside(patterns));
+    let mercure = Case::new(
+        "T4",
+        "t4-mercure-19000",
+        "19,000 subscribers, 19,000 topics, Mercure, first publishes",
+        &["mercure"],
+        "topics --subscribers 19000 --topics 19000 --rate max --warmup 0s --payload 200 --duration 10s",
+    );
+    cases.push(mercure.topics(19_000).rounds(2));
+    cases
+}
+
+fn idle() -> Vec<Case> {
+    let case = |name: &str, title: &str, servers: &[&'static str], bench: &str| {
+        Case::new("T5", name, title, servers, bench)
+            .topics(1)
+            .rounds(1)
+    };
+    vec![
+        case(
+            "t5-plain",
+            "19,000 plain connections",
+            &[
+                "floor",
+                "tidewire",
+                "nchan",
+                "axum1",
+                "better-sse",
+                "mercure",
+            ],
+            "idle --subscribers 19000 --topics 1 --duration 35s",
+        ),
+        case(
+            "t5-h2",
+            "1,000 HTTP/2 connections of 1,000 streams: a million subscribers, one event to all of them",
+            OURS,
+            "idle --http2 --streams 1000 --subscribers 1000000 --topics 1 --duration 10s",
+        ),
+        case(
+            "t5-tls",
+            "9,000 TLS connections",
+            OURS,
+            "idle --tls --subscribers 9000 --topics 1 --duration 10s",
+        )
+        .ours("--tls-self-signed"),
+    ]
+}
+
+fn durable() -> Vec<Case> {
+    let fsync = "--bare-fsync {folder}";
+    vec![
+        Case::new(
+            "T6",
+            "t6-one",
+            "durable publish, one publisher, one by one",
+            &["tidewire-sync", "mercure-bolt"],
+            &format!("publish --publishers 1 --duration 3s --warmup 500ms --payload 200 {fsync}"),
+        ),
+        Case::new(
+            "T6",
+            "t6-many",
+            "durable publish, 64 publishers, one by one each",
+            &["tidewire-sync", "mercure-bolt"],
+            "publish --publishers 64 --duration 3s --warmup 500ms --payload 200",
+        ),
+        Case::new(
+            "T6",
+            "t6-batches",
+            "durable publish, NDJSON batches of 1,000, 4 publishers",
+            &["tidewire-sync"],
+            "publish --mode ndjson --batch 1000 --publishers 4 --duration 3s --warmup 500ms --payload 200",
+        )
+        .two_cores(),
+    ]
+}
+
+fn storm() -> Vec<Case> {
+    [10, 100]
+        .map(|behind| {
+            Case::new(
+                "T7",
+                &format!("t7-{behind}"),
+                &format!("10,000 clients return {behind} events behind"),
+                &["tidewire", "nchan"],
+                &format!("storm --subscribers 10000 --topics 1 --behind {behind} --payload 200"),
+            )
+            .history(2000)
+        })
+        .into()
+}
+
+fn stalled() -> Vec<Case> {
+    let bench =
+        "fanout --subscribers 9000 --topics 1 --rate 10 --duration 5s --warmup 1s --payload 200";
+    vec![
+        Case::new(
+            "T8",
+            "t8-healthy",
+            "9,000 subscribers that read, 10 events/s",
+            OURS,
+            bench,
+        ),
+        Case::new(
+            "T8",
+            "t8-stalled",
+            "the same, and 1,000 that never read",
+            OURS,
+            &format!("{bench} --stalled 1000"),
+        ),
+    ]
+}
+
+fn latency() -> Vec<Case> {
+    [(100, 50), (1000, 50), (10_000, 10)]
+        .map(|(subscribers, rate)| {
+            Case::new(
+                "T9",
+                &format!("t9-{subscribers}"),
+                &format!("publish to socket, {} subscribers, {rate} events/s", grouped(subscribers)),
+                &["floor", "tidewire", "tidewire-sync", "nchan"],
+                &format!("fanout --subscribers {subscribers} --topics 1 --rate {rate} --duration 3s --warmup 1s --payload 200"),
+            )
+        })
+        .into()
+}
+
+fn growth() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for subscribers in [10, 30, 100, 300, 1000, 3000, 10_000, 19_000] {
+        let case = Case::new(
+            "T10",
+            &format!("t10-subscribers-{subscribers}"),
+            &format!(
+                "{} subscribers, one topic, as fast as possible",
+                grouped(subscribers)
+            ),
+            OURS,
+            &format!(
+                "fanout --subscribers {subscribers} --topics 1 --rate max --window 1000 --duration 2s --warmup 1s --payload 200 --check count"
+            ),
+        );
+        cases.push(case.rounds(3).at(subscribers));
+    }
+    for topics in [1, 10, 100, 1000, 10_000, 19_000, 100_000] {
+        let subscribers = topics.min(19_000);
+        let case = Case::new(
+            "T10",
+            &format!("t10-topics-{topics}"),
+            &format!(
+                "{} topics, {} subscribers, as fast as possible",
+                grouped(topics),
+                grouped(subscribers)
+            ),
+            OURS,
+            &format!(
+                "topics --subscribers {subscribers} --topics {topics} --rate max --duration 2s --warmup 1s --payload 200"
+            ),
+        );
+        cases.push(case.rounds(3).topics(topics).at(topics));
+    }
+    cases
+}
+
+/// 19000 as 19,000.
+pub(crate) fn grouped(number: u32) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
