@@ -379,7 +379,7 @@ mod tests {
     fn a_frame_is_one_chunk_of_our_hubs_bytes() {
         let mut frame = b"what was before".to_vec();
         write_frame(&mut frame, 12, 3, b"one\ntwo");
-        let expected = "1d\r\nid: #12-3\ndata: one\ndata: two\n\n\r\n";
+        let expected = "1f\r\nid: #12-3\ndata: one\ndata: two\n\n\r\n";
         assert_eq!(String::from_utf8_lossy(&frame), expected);
     }
 }
