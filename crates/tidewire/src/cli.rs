@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+use crate::commands::bench;
 use crate::commands::{completions, config, decode, encode, log, publish, serve, subscribe, token};
 use crate::failure::{Failure, Outcome};
 use crate::settings;
@@ -31,6 +33,8 @@ enum Command {
     Encode(encode::Encode),
     Log(log::Log),
     Token(token::Token),
+    #[cfg(target_os = "linux")]
+    Bench(bench::Bench),
     Config(config::Config),
     Completions(completions::Completions),
 }
@@ -47,6 +51,8 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> Outcome {
         Command::Encode(encode) => encode.run(),
         Command::Log(log) => log.run(),
         Command::Token(token) => token.run(),
+        #[cfg(target_os = "linux")]
+        Command::Bench(bench) => bench.run(),
         Command::Config(config) => config.run(&sources),
         Command::Completions(completions) => completions.run(),
     }

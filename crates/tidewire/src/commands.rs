@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod decode;
