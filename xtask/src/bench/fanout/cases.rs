@@ -28,8 +28,6 @@ pub(crate) struct Case {
     pub(crate) title: String,
     /// The subcommand of `tidewire bench` and its arguments.
     pub(crate) bench: String,
-    /// A second `tidewire bench` that holds connections meanwhile.
-    pub(crate) beside: Option<String>,
     pub(crate) servers: Vec<&'static str>,
     pub(crate) cores: Cores,
     pub(crate) topics: u32,
@@ -55,7 +53,6 @@ impl Case {
             name: name.into(),
             title: title.into(),
             bench: bench.into(),
-            beside: None,
             servers: servers.to_vec(),
             cores: Cores::One,
             topics: 1,
@@ -83,11 +80,6 @@ impl Case {
 
     fn rounds(mut self, rounds: u32) -> Self {
         self.rounds = Some(rounds);
-        self
-    }
-
-    fn beside(mut self, bench: &str) -> Self {
-        self.beside = Some(bench.into());
         self
     }
 
@@ -220,8 +212,6 @@ fn many_topics() -> Vec<Case> {
 }
 
 fn first_publish() -> Vec<Case> {
-    let patterns = "idle --subscribers 1000 --topics 1000 --duration 120s \
-                    --subscribe-path /.well-known/mercure?match_template=/patterns/{topic}/{id}";
     let mut cases = Vec::new();
     for subscribers in [200, 19_000] {
         let words = format!("{} subscribers, 19,000 topics", grouped(subscribers));
@@ -254,9 +244,10 @@ fn first_publish() -> Vec<Case> {
         "t4-patterns-18000",
         "18,000 subscribers, 18,000 topics, and 1,000 distinct patterns, the first publish on each",
         OURS,
-        "topics --subscribers 18000 --topics 18000 --rate max --warmup 500ms --payload 200 --once",
+        "topics --subscribers 18000 --topics 18000 --rate max --warmup 500ms --payload 200 --once \
+         --extra-pattern-subscribers 1000 --pattern-url {origin}/.well-known/mercure?topic=https://example.com/{n}/%7Bid%7D",
     );
-    cases.push(with_patterns.topics(18_000).beside(patterns));
+    cases.push(with_patterns.topics(18_000));
     let mercure = Case::new(
         "T4",
         "t4-mercure-19000",

@@ -1,7 +1,6 @@
 //! Calls `tidewire bench` against a running server and reads what it says.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -20,12 +19,9 @@ pub(crate) struct Said {
 }
 
 pub(crate) fn measure(case: &Case, running: &Running) -> Said {
-    let beside = case
-        .beside
-        .as_deref()
-        .map(|bench| Beside::start(bench, running));
     let mut arguments = arguments(&case.bench, running);
-    arguments.push("--json".into());
+    // What is lost is a figure here, not a failure.
+    arguments.extend(["--json".into(), "--allow-loss".into()]);
     if case.cores == Cores::One {
         arguments.extend(["--client-cpu".into(), "1".into()]);
     }
@@ -33,37 +29,10 @@ pub(crate) fn measure(case: &Case, running: &Running) -> Said {
         arguments.extend(["--pid".into(), pid.to_string()]);
     }
     let shown = format!("tidewire bench {}", case.bench);
-    let outcome = match beside {
-        Some(Err(why)) => Err(why),
-        Some(Ok(_)) | None => {
-            process::capture(&mut command(&arguments)).and_then(|text| result(&text))
-        }
-    };
+    let outcome = process::capture(&mut command(&arguments)).and_then(|text| result(&text));
     Said {
         command: shown,
         outcome,
-    }
-}
-
-/// Connections that another client holds while the case is measured.
-struct Beside(Child);
-
-impl Beside {
-    fn start(bench: &str, running: &Running) -> Result<Self, String> {
-        let mut command = command(&arguments(bench, running));
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().map_err(|error| error.to_string())?;
-        // Its connections are open by then; the measured ones take longer.
-        std::thread::sleep(std::time::Duration::from_secs(2));
-        Ok(Self(child))
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        // Refused when it has ended: nothing to do then.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -80,23 +49,15 @@ fn command(arguments: &[String]) -> Command {
 /// The case's own arguments, and how to ask this server.
 fn arguments(bench: &str, running: &Running) -> Vec<String> {
     let endpoints = &running.endpoints;
-    let mut arguments: Vec<String> = Vec::new();
-    let mut subscribe_url = endpoints.subscribe_url.clone();
-    let mut words = bench.split_whitespace();
-    while let Some(word) = words.next() {
-        match word {
-            // Another way to subscribe to our own hub.
-            "--subscribe-path" => {
-                let path = words.next().unwrap_or_default();
-                subscribe_url = format!("{}{path}", origin(endpoints));
-            }
-            "{folder}" => arguments.push(folder(running.folder())),
-            _ => arguments.push(word.to_owned()),
-        }
-    }
+    let folder = running.folder().display().to_string();
+    let fill = |word: &str| {
+        word.replace("{folder}", &folder)
+            .replace("{origin}", origin(endpoints))
+    };
+    let mut arguments: Vec<String> = bench.split_whitespace().map(fill).collect();
     let mut option =
         |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
-    option("--subscribe-url", &subscribe_url);
+    option("--subscribe-url", &endpoints.subscribe_url);
     option("--publish-url", &endpoints.publish_url);
     option("--publish-body", &endpoints.publish_body);
     if let Some(kind) = &endpoints.publish_type {
@@ -106,10 +67,6 @@ fn arguments(bench: &str, running: &Running) -> Vec<String> {
         option("--publish-header", header);
     }
     arguments
-}
-
-fn folder(folder: &Path) -> String {
-    folder.display().to_string()
 }
 
 /// Scheme, host and port.
