@@ -208,6 +208,11 @@ impl<S> Found<'_, S> {
                     self.readers.have(subscriber, last)
                 };
                 same.extend(self.candidates(topic).filter(reads));
+                if self.feed.index.has_patterns_of(topic) {
+                    // Who matched in two ways gets it once: invariant 8.
+                    same.sort_unstable();
+                    same.dedup();
+                }
             }
         }
         match self.readers {

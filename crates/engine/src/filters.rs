@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use slab::Slab;
-use tidewire_core::{Filter, Matcher, MatcherSet};
+use tidewire_core::{Filter, Matcher, MatcherSet, TopicRef};
 
 use crate::index::id;
 
@@ -94,6 +94,9 @@ fn is_plain(filter: &Filter) -> bool {
     filter.private.is_empty() && (routing.next().is_none() || routing.next().is_none())
 }
 
+/// How many comparisons with one topic a look at a pattern is worth.
+const PATTERN_COST: usize = 16;
+
 /// What a subscriber wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wants<'a> {
@@ -120,7 +123,8 @@ impl<'a> Wants<'a> {
 
     /// Whether its routing matches this topic.
     pub(crate) fn routes(self, topic: &[u8]) -> bool {
-        self.matchers().any(|matcher| matcher.accepts(topic))
+        let topic = TopicRef::new(topic);
+        self.matchers().any(|matcher| matcher.matches(&topic))
     }
 
     /// Whether a private event with these topics may be read.
@@ -143,12 +147,13 @@ impl<'a> Wants<'a> {
         }
     }
 
-    /// How many matchers a direct look at it goes through.
+    /// What a direct look at it costs, in comparisons with one topic.
     pub(crate) fn cost(self) -> usize {
-        match self {
-            Self::Public(_) => 1,
-            Self::Kept(filter) => filter.routing.iter().count().max(1),
-        }
+        let cost = |matcher: &Matcher| match matcher {
+            Matcher::Pattern(_) => PATTERN_COST,
+            _ => 1,
+        };
+        self.matchers().map(cost).sum::<usize>().max(1)
     }
 
     /// Adds its topics to a small set of them; `false` once that has become too large, or holds more than single topics.

@@ -12,6 +12,7 @@ use slab::Slab;
 use tidewire_core::{Matcher, MatcherSet};
 
 use crate::lists::Entries;
+use crate::patterns::PatternIndex;
 
 /// A slab's index as it is stored: there are never four billion of anything here.
 pub(crate) fn id(index: usize) -> u32 {
@@ -91,6 +92,9 @@ pub(crate) struct TopicIndex {
     topics: HashTable<u32>,
     /// The list of those who want every topic.
     every: Option<u32>,
+    /// The lists of patterns, if there are any.
+    patterns: Option<Box<PatternIndex>>,
+    seed: u64,
     edges: Slab<Edge>,
     /// The edges of each subscriber that is in several lists.
     bundles: Slab<Box<[u32]>>,
@@ -112,6 +116,8 @@ impl TopicIndex {
             lists: Slab::new(),
             topics: HashTable::new(),
             every: None,
+            patterns: None,
+            seed,
             edges: Slab::new(),
             bundles: Slab::new(),
         }
@@ -185,6 +191,7 @@ impl TopicIndex {
     fn find(&self, matcher: &Matcher) -> Option<u32> {
         match matcher {
             Matcher::Exact(topic) => self.find_topic(topic.as_bytes()),
+            Matcher::Pattern(pattern) => self.patterns.as_ref()?.get(pattern),
             _ => self.every,
         }
     }
@@ -204,6 +211,10 @@ impl TopicIndex {
                 let rehash = |list: &u32| hasher.hash_one(topic_of(lists, *list));
                 self.topics.insert_unique(hash, list, rehash);
             }
+            Matcher::Pattern(pattern) => {
+                let new = || Box::new(PatternIndex::new(self.seed));
+                self.patterns.get_or_insert_with(new).insert(pattern, list);
+            }
             _ => self.every = Some(list),
         }
     }
@@ -215,6 +226,14 @@ impl TopicIndex {
                 let hash = self.hasher.hash_one(topic.as_bytes());
                 if let Ok(found) = self.topics.find_entry(hash, |known| *known == list) {
                     found.remove();
+                }
+            }
+            Matcher::Pattern(pattern) => {
+                if let Some(patterns) = &mut self.patterns {
+                    patterns.remove(pattern);
+                    if patterns.is_empty() {
+                        self.patterns = None;
+                    }
                 }
             }
             _ => self.every = None,
@@ -283,7 +302,19 @@ impl TopicIndex {
     /// The lists in which a topic's readers stand. Who wants several things may stand in more than one of them.
     pub(crate) fn lists(&self, topic: &[u8]) -> impl Iterator<Item = &[Entry]> {
         let lists = self.find_topic(topic).into_iter().chain(self.every);
+        let lists = lists.chain(self.patterns_of(topic));
         lists.map(|list| self.lists[list as usize].entries.as_slice())
+    }
+
+    /// Whether patterns match a topic: then one subscriber may stand in several of its lists.
+    pub(crate) fn has_patterns_of(&self, topic: &[u8]) -> bool {
+        !self.patterns_of(topic).is_empty()
+    }
+
+    /// The lists of the patterns that match a topic.
+    fn patterns_of(&self, topic: &[u8]) -> Vec<u32> {
+        let patterns = self.patterns.as_ref();
+        patterns.map_or_else(Vec::new, |patterns| patterns.matching(topic))
     }
 
     /// Whose entry it is.
@@ -434,6 +465,6 @@ mod tests {
     fn a_place_in_the_index_is_small() {
         assert_eq!(size_of::<Edges>(), 8);
         assert_eq!(size_of::<Entry>(), 4);
-        assert!(size_of::<List>() <= 40, "{}", size_of::<List>());
+        assert!(size_of::<List>() <= 48, "{}", size_of::<List>());
     }
 }

@@ -15,11 +15,12 @@ use std::task::Waker;
 
 use foldhash::fast::FixedState;
 use slab::Slab;
-use tidewire_core::{Matcher, Position};
+use tidewire_core::{Matcher, Pattern, Position};
 use tidewire_log::{Batch, Watcher};
 
 use crate::index::id;
 use crate::lists::{Entry, Lists};
+use crate::patterns::PatternIndex;
 
 /// How a shard is woken: once, until it takes a step.
 pub(crate) struct ShardWaker {
@@ -120,7 +121,43 @@ struct Wanted {
     /// By the topic's hash: a collision wakes a shard in vain, no more.
     topics: Lists<u64>,
     every: Lists<()>,
+    /// Which patterns match, as keys of the next.
+    patterns: PatternIndex,
+    by_pattern: Lists<u32>,
+    pattern_keys: Slab<()>,
     marks: Slab<Arc<Mark>>,
+}
+
+impl Wanted {
+    fn add_pattern(&mut self, pattern: &Pattern, shard: u32) -> u32 {
+        let key = self.patterns.get(pattern).unwrap_or_else(|| {
+            let key = id(self.pattern_keys.insert(()));
+            self.patterns.insert(pattern, key);
+            key
+        });
+        self.by_pattern.add(key, shard)
+    }
+
+    fn remove_pattern(&mut self, pattern: &Pattern, interest: u32) {
+        self.by_pattern.remove(interest);
+        if let Some(key) = self.patterns.get(pattern)
+            && self.by_pattern.entries(&key).is_empty()
+        {
+            self.patterns.remove(pattern);
+            self.pattern_keys.remove(key as usize);
+        }
+    }
+
+    /// The shards that want a topic, by its name and by patterns; one that has both twice.
+    fn each_entry(&self, topic: &[u8], mut with: impl FnMut(&Entry)) {
+        let hash = self.hasher.hash_one(topic);
+        self.topics.entries(&hash).iter().for_each(&mut with);
+        if !self.patterns.is_empty() {
+            for key in self.patterns.matching(topic) {
+                self.by_pattern.entries(&key).iter().for_each(&mut with);
+            }
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -153,6 +190,9 @@ impl Interests {
             hasher: FixedState::with_seed(seed),
             topics: Lists::new(seed),
             every: Lists::new(seed),
+            patterns: PatternIndex::new(seed),
+            by_pattern: Lists::new(seed),
+            pattern_keys: Slab::new(),
             marks: Slab::new(),
         });
         (id(wanted.marks.insert(Arc::clone(&mark))), mark)
@@ -165,7 +205,7 @@ impl Interests {
         }
     }
 
-    /// A shard wants a topic, or every one; answers by what it is taken back.
+    /// A shard wants a topic, or those of a pattern, or every one; answers by what it is taken back.
     pub(crate) fn add(&self, shard: u32, matcher: &Matcher) -> u32 {
         let mut wanted = lock(&self.wanted);
         let wanted = wanted.as_mut().expect("the shard is registered");
@@ -174,6 +214,7 @@ impl Interests {
                 let hash = wanted.hasher.hash_one(topic.as_bytes());
                 wanted.topics.add(hash, shard)
             }
+            Matcher::Pattern(pattern) => wanted.add_pattern(pattern, shard),
             _ => wanted.every.add((), shard),
         }
     }
@@ -183,6 +224,7 @@ impl Interests {
         if let Some(wanted) = &mut *lock(&self.wanted) {
             match matcher {
                 Matcher::Exact(_) => wanted.topics.remove(interest),
+                Matcher::Pattern(pattern) => wanted.remove_pattern(pattern, interest),
                 _ => wanted.every.remove(interest),
             }
         }
@@ -221,11 +263,7 @@ impl Watcher for Interests {
             };
             for item in batch.all_records() {
                 for topic in item.record().topics() {
-                    let hash = wanted.hasher.hash_one(topic);
-                    let entries = wanted.topics.entries(&hash);
-                    entries
-                        .iter()
-                        .for_each(|entry| mark(entry, item.position()));
+                    wanted.each_entry(topic, |entry| mark(entry, item.position()));
                 }
             }
             let (first, last) = (batch.all_records().next(), batch.all_records().last());

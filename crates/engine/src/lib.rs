@@ -17,6 +17,7 @@ mod index;
 mod interest;
 mod kept;
 mod lists;
+mod patterns;
 mod shard;
 mod sink;
 mod step;
