@@ -6,17 +6,20 @@
 mod fanout;
 mod fleet;
 mod http1;
+mod idle;
 mod latency;
 mod ledger;
 mod load;
 mod options;
 mod payload;
 mod progress;
+mod publish;
 mod publisher;
 mod report;
 mod server;
 mod socket;
 mod stage;
+mod storm;
 mod subscriber;
 mod target;
 mod template;
@@ -43,6 +46,9 @@ pub(crate) struct Bench {
 enum LoadCommand {
     Fanout(Box<fanout::Fanout>),
     Topics(Box<fanout::Topics>),
+    Idle(Box<idle::Idle>),
+    Storm(Box<storm::Storm>),
+    Publish(Box<publish::Publish>),
     #[command(hide = true)]
     Subscriber(subscriber::Subscriber),
 }
@@ -52,6 +58,9 @@ impl Bench {
         match self.load {
             LoadCommand::Fanout(fanout) => fanout.run(),
             LoadCommand::Topics(topics) => topics.run(),
+            LoadCommand::Idle(idle) => idle.run(),
+            LoadCommand::Storm(storm) => storm.run(),
+            LoadCommand::Publish(publish) => publish.run(),
             LoadCommand::Subscriber(subscriber) => subscriber.run(),
         }
     }

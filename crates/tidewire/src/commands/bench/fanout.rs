@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::fleet::Crowd;
-use super::load::{Load, Pace, Plan};
+use super::load::{Load, Pace, Plan, nanoseconds};
 use super::options::{CrowdArgs, MachineArgs, PaceArgs, Rate, ServerArgs};
 use super::progress::Bar;
 use super::report::{Report, Span, Stalled};
@@ -15,7 +15,7 @@ use super::wire::Order;
 use crate::failure::{Failure, Outcome};
 
 /// How often subscribers report when somebody waits for it, and when nobody does.
-const REPORT_FAST: Duration = Duration::from_millis(5);
+pub(super) const REPORT_FAST: Duration = Duration::from_millis(5);
 const REPORT_SLOW: Duration = Duration::from_millis(100);
 /// From the order to measure to the first event.
 const START_NS: u64 = 50_000_000;
@@ -170,10 +170,7 @@ impl Steady {
             subscribers: self.readers,
             topics: self.topics,
             publishers: self.pace.publishers(),
-            rate: match self.pace.rate {
-                Rate::Max => None,
-                Rate::Paced(rate) => Some(rate),
-            },
+            rate: self.pace.rate.per_second(),
             payload_bytes: self.crowd.payload,
             check: self.crowd.check.name(),
             connect_s,
@@ -220,9 +217,11 @@ impl Steady {
         Ok(Plan {
             publishing: stage.target.publishing()?.clone(),
             topics: stage.topics(&self.server, self.topics),
+            watched: self.topics.min(self.readers),
             publishers: self.pace.publishers(),
             pipeline: self.pace.pipeline.max(1),
             payload: self.crowd.payload,
+            batch: None,
             events_max: if self.once {
                 self.topics as u64
             } else {
@@ -247,11 +246,7 @@ impl Steady {
         };
         load.fleet.order(&Order::Measure { from_ns, to_ns })?;
         load.measure(from_ns..to_ns);
-        load.run_until(
-            start_ns,
-            &mut Pace::Silence,
-            &Bar::time("starting", Duration::ZERO),
-        )?;
+        load.rest_until(start_ns, &Bar::time("starting", Duration::ZERO))?;
         let mut pace = match self.pace.rate {
             Rate::Max => Pace::Window(self.pace.window.max(1)),
             Rate::Paced(rate) => Pace::Schedule {
@@ -280,8 +275,4 @@ struct Measured {
     server: Span,
     client: Span,
     from_ns: u64,
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,7 @@ use super::fleet::Fleet;
 use super::latency::Latency;
 use super::payload::{Run, Stamp};
 use super::progress::Bar;
-use super::publisher::{Publisher, State};
+use super::publisher::{Flight, Publisher, State};
 use super::socket::{self, now_ns};
 use super::target::Publishing;
 use super::template::Fill;
@@ -36,8 +36,6 @@ pub(super) enum Pace {
         interval_ns: f64,
         next: u64,
     },
-    /// Never.
-    Silence,
 }
 
 /// What is to be published.
@@ -45,9 +43,13 @@ pub(super) enum Pace {
 pub(super) struct Plan {
     pub(super) publishing: Publishing,
     pub(super) topics: TopicNames,
+    /// How many of the topics have subscribers: the first ones.
+    pub(super) watched: usize,
     pub(super) publishers: usize,
     pub(super) pipeline: usize,
     pub(super) payload: usize,
+    /// Events in one request; `None` is one, by itself.
+    pub(super) batch: Option<usize>,
     /// No more are published after so many.
     pub(super) events_max: u64,
     /// Whether each publisher stops when it has sent to each of its topics.
@@ -82,6 +84,8 @@ pub(super) struct Load {
     /// Events sent, by [`TopicNames::counter`].
     counters: Vec<u32>,
     measured: Range<u64>,
+    /// Events sent to topics that have subscribers.
+    awaited: u64,
     /// Events that never arrived, and that the window no longer waits for.
     forgiven: u64,
     last_events: u64,
@@ -115,6 +119,7 @@ impl Load {
             names,
             counters: vec![0; plan.topics.counters(plan.publishers)],
             measured: 0..0,
+            awaited: 0,
             forgiven: 0,
             last_events: 0,
             last_progress_ns: 0,
@@ -136,7 +141,10 @@ impl Load {
     /// Opens the publishers' connections.
     pub(super) fn connect_publishers(&mut self) -> Outcome {
         for index in 0..self.plan.publishers {
-            let publisher = Publisher::connect(self.plan.publishing.place.address)?;
+            let publisher = Publisher::connect(
+                self.plan.publishing.place.address,
+                self.plan.batch.is_some(),
+            )?;
             self.publishers.push(publisher);
             self.watch(index)?;
             self.free.push_back(index);
@@ -216,6 +224,26 @@ impl Load {
         self.published.acked == self.published.sent && self.under_way() == 0
     }
 
+    /// Publishes nothing until then.
+    pub(super) fn rest_until(&mut self, end_ns: u64, bar: &Bar) -> Outcome {
+        while self.now() < end_ns {
+            self.turn(end_ns.saturating_sub(self.now()).min(TURN_NS))?;
+            bar.show(self.fleet.progress());
+        }
+        Ok(())
+    }
+
+    /// Publishes so many events, and waits until all are acknowledged, whoever gets them.
+    pub(super) fn send(&mut self, events: u64, bar: &Bar) -> Outcome {
+        self.plan.events_max = self.published.sent + events;
+        while self.published.acked < self.plan.events_max {
+            self.pump(self.now(), &mut Pace::Window(u64::MAX))?;
+            self.turn(TURN_NS)?;
+            bar.show(self.fleet.progress());
+        }
+        Ok(())
+    }
+
     /// Waits until everything has arrived, or nothing more comes.
     pub(super) fn drain(&mut self, bar: &Bar) -> Outcome {
         let patience_ns = nanoseconds(self.plan.patience);
@@ -239,19 +267,23 @@ impl Load {
         }
     }
 
-    /// Events that are sent and not yet delivered to the slowest healthy subscriber.
+    /// Events that are sent and not yet delivered to the slowest healthy subscriber. An event that nobody subscribed to is
+    /// under way until it is acknowledged.
     fn under_way(&self) -> u64 {
         let arrived = match self.fleet.is_empty() {
             true => self.published.acked,
             false => self.fleet.progress().least,
         };
-        self.published.sent.saturating_sub(arrived + self.forgiven)
+        let awaited = match self.fleet.is_empty() {
+            true => self.published.sent,
+            false => self.awaited,
+        };
+        awaited.saturating_sub(arrived + self.forgiven)
     }
 
     /// Sends what is due; gives how long nothing will be.
     fn pump(&mut self, now_ns: u64, pace: &mut Pace) -> Outcome<u64> {
         match pace {
-            Pace::Silence => {}
             Pace::Window(window) => {
                 let room = window.saturating_sub(self.under_way());
                 for _ in 0..room {
@@ -292,7 +324,7 @@ impl Load {
         }
     }
 
-    /// Publishes the next event, if there is one and somebody to publish it. Its time is the one it was due, else now.
+    /// Publishes the next event or batch, if there is one and somebody to publish it. Its time is the one it was due, else now.
     fn publish(&mut self, due_ns: Option<u64>) -> Outcome<bool> {
         if self.is_all_sent() {
             return Ok(false);
@@ -300,14 +332,43 @@ impl Load {
         let Some(index) = self.free.pop_front() else {
             return Ok(false);
         };
+        let due_ns = due_ns.unwrap_or_else(|| self.now());
+        let events = self.plan.batch.unwrap_or(1);
+        self.scratch.body.clear();
+        let mut topic = 0;
+        for _ in 0..events {
+            topic = self.write_event(index, due_ns);
+        }
+        let (publishing, body) = (&self.plan.publishing, &self.scratch.body);
+        let fill = Fill {
+            topic: &self.names[topic],
+            ..Fill::default()
+        };
+        let flight = Flight {
+            due_ns,
+            events: events as u64,
+        };
         let publisher = &mut self.publishers[index];
-        let publishers = self.plan.publishers;
-        let topic = self.plan.topics.topic(index, publisher.turn, publishers);
-        publisher.turn += 1;
-        let slot = self.plan.topics.slot(topic, index, publishers).unwrap_or(0);
-        let counter = &mut self.counters[self.plan.topics.counter(topic, slot)];
-        let now_ns = now_ns().saturating_sub(self.origin_ns);
-        let sent_ns = due_ns.unwrap_or(now_ns);
+        let state = publisher.send(flight, |into| publishing.write_request(fill, body, into))?;
+        if self.may_send(index) {
+            self.free.push_back(index);
+        }
+        if state == State::Blocked {
+            self.listen_to(index, EventFlags::IN | EventFlags::OUT)?;
+        }
+        Ok(true)
+    }
+
+    /// Writes the next event of a publisher into the body; gives its topic.
+    fn write_event(&mut self, index: usize, sent_ns: u64) -> usize {
+        let Plan {
+            topics, publishers, ..
+        } = &self.plan;
+        let turn = &mut self.publishers[index].turn;
+        let topic = topics.topic(index, *turn, *publishers);
+        *turn += 1;
+        let slot = topics.slot(topic, index, *publishers).unwrap_or(0);
+        let counter = &mut self.counters[topics.counter(topic, slot)];
         let stamp = Stamp {
             publisher: index,
             seq: *counter,
@@ -315,6 +376,7 @@ impl Load {
         };
         *counter += 1;
         self.published.sent += 1;
+        self.awaited += u64::from(topic < self.plan.watched);
         let Scratch { data, body, .. } = &mut self.scratch;
         data.clear();
         self.run.write(stamp, self.plan.payload, data);
@@ -323,15 +385,8 @@ impl Load {
             data,
             ..Fill::default()
         };
-        let publishing = &self.plan.publishing;
-        let state = publisher.send(sent_ns, |into| publishing.write_request(fill, body, into))?;
-        if self.may_send(index) {
-            self.free.push_back(index);
-        }
-        if state == State::Blocked {
-            self.listen_to(index, EventFlags::IN | EventFlags::OUT)?;
-        }
-        Ok(true)
+        self.plan.publishing.write_event(fill, body);
+        topic
     }
 
     fn may_send(&self, index: usize) -> bool {
@@ -379,9 +434,11 @@ impl Load {
         let was_full = publisher.in_flight() == self.plan.pipeline;
         let now_ns = now_ns().saturating_sub(self.origin_ns);
         let (published, measured) = (&mut self.published, &self.measured);
-        let state = publisher.read(&mut self.scratch.read, |due_ns| {
-            published.acked += 1;
-            published.measured += u64::from(measured.contains(&now_ns));
+        let state = publisher.read(&mut self.scratch.read, |Flight { due_ns, events }| {
+            published.acked += events;
+            if measured.contains(&now_ns) {
+                published.measured += events;
+            }
             if measured.contains(&due_ns) {
                 published.latency.record_ns(now_ns.saturating_sub(due_ns));
             }
@@ -403,6 +460,7 @@ impl Load {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// A time in nanoseconds.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

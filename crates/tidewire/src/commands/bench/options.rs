@@ -150,6 +150,15 @@ pub(super) enum Rate {
     Paced(f64),
 }
 
+impl Rate {
+    pub(super) fn per_second(self) -> Option<f64> {
+        match self {
+            Self::Max => None,
+            Self::Paced(rate) => Some(rate),
+        }
+    }
+}
+
 /// Whose events are checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum, serde::Deserialize, serde::Serialize)]
 pub(super) enum Check {

@@ -14,13 +14,24 @@ pub(super) struct Publisher {
     pub(super) socket: OwnedFd,
     /// What is not written yet.
     out: Vec<u8>,
-    /// When each unanswered request was to be sent.
-    flying: VecDeque<u64>,
+    /// Requests without an answer, the oldest first.
+    flying: VecDeque<Flight>,
     decoder: Decoder,
     /// Of the answer that is being read.
     answer: Option<Answer>,
+    /// The answer's body, where a good status is not enough: a batch may fail in its middle.
+    body: Option<Vec<u8>>,
     /// How many events it has begun to publish.
     pub(super) turn: usize,
+}
+
+/// A request without an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    /// When it was to be sent.
+    pub(super) due_ns: u64,
+    /// How many events it publishes.
+    pub(super) events: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +51,14 @@ pub(super) enum State {
 }
 
 impl Publisher {
-    pub(super) fn connect(address: SocketAddr) -> Outcome<Self> {
+    pub(super) fn connect(address: SocketAddr, sends_batches: bool) -> Outcome<Self> {
         Ok(Self {
             socket: connect(address)?,
             out: Vec::new(),
             flying: VecDeque::new(),
             decoder: Decoder::new(),
             answer: None,
+            body: sends_batches.then(Vec::new),
             turn: 0,
         })
     }
@@ -65,9 +77,13 @@ impl Publisher {
     }
 
     /// Writes a request as far as the socket takes it.
-    pub(super) fn send(&mut self, due_ns: u64, write: impl FnOnce(&mut Vec<u8>)) -> Outcome<State> {
+    pub(super) fn send(
+        &mut self,
+        flight: Flight,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Outcome<State> {
         write(&mut self.out);
-        self.flying.push_back(due_ns);
+        self.flying.push_back(flight);
         self.flush()
     }
 
@@ -88,8 +104,12 @@ impl Publisher {
         Ok(State::Fine)
     }
 
-    /// Reads answers; calls `acked` for each with the time its request was to be sent.
-    pub(super) fn read(&mut self, buffer: &mut [u8], mut acked: impl FnMut(u64)) -> Outcome<State> {
+    /// Reads answers; calls `acked` for each with its request.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        mut acked: impl FnMut(Flight),
+    ) -> Outcome<State> {
         let bytes = match socket::receive(&self.socket, buffer) {
             Moved::Blocked => return Ok(State::Fine),
             Moved::Bytes(bytes) => bytes,
@@ -116,10 +136,15 @@ impl Publisher {
                         closes: head.closes,
                     });
                 }
-                (Piece::Data(data), Some(answer)) => refuse(answer.status, data)?,
-                (Piece::Data(_), None) => {}
+                (Piece::Data(data), answer) => {
+                    refuse(answer.map_or(0, |answer| answer.status), data)?;
+                    if let Some(body) = &mut self.body {
+                        body.extend_from_slice(data);
+                    }
+                }
                 (Piece::End, answer) => {
                     refuse(answer.map_or(0, |answer| answer.status), b"")?;
+                    self.refuse_part()?;
                     self.end_answer(&mut acked);
                     if answer.is_some_and(|answer| answer.closes) {
                         return match self.flying.is_empty() {
@@ -133,11 +158,23 @@ impl Publisher {
         Ok(State::Fine)
     }
 
-    fn end_answer(&mut self, acked: &mut impl FnMut(u64)) {
+    /// An NDJSON batch that fails in its middle says so in its last line.
+    fn refuse_part(&mut self) -> Outcome {
+        let Some(body) = &mut self.body else {
+            return Ok(());
+        };
+        let text = String::from_utf8_lossy(body);
+        let error = text.lines().find(|line| line.contains("\"error\""));
+        let refused = error.map(|line| Failure::failed(format!("a batch failed: {line}")));
+        body.clear();
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn end_answer(&mut self, acked: &mut impl FnMut(Flight)) {
         if self.answer.take().is_some()
-            && let Some(due_ns) = self.flying.pop_front()
+            && let Some(flight) = self.flying.pop_front()
         {
-            acked(due_ns);
+            acked(flight);
         }
     }
 }

@@ -46,10 +46,19 @@ pub(super) struct Report {
     pub(super) connect_s: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stalled: Option<Stalled>,
+    /// Events that each subscriber had missed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) behind: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) caught_up_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reached_all_s: Option<f64>,
+    /// The server's CPU time for the one event to all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) event_cpu_s: Option<f64>,
+    /// Events in a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) batch: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fsync_latency_us: Option<Percentiles>,
 }
@@ -92,6 +101,13 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// Both together: what is used in between does not count.
+    pub(super) fn and(self, later: Self) -> Self {
+        let mut after = self.after;
+        after.cpu_s += later.cpu_s();
+        Self { after, ..self }
+    }
+
     pub(super) fn cpu_s(&self) -> f64 {
         self.after.cpu_s - self.before.cpu_s
     }
@@ -191,7 +207,13 @@ impl Report {
             table.row("caught up", format_args!("{seconds:.3} s"));
         }
         if let Some(seconds) = self.reached_all_s {
-            table.row("reached all", format_args!("{seconds:.3} s"));
+            table.row(
+                "reached all",
+                format_args!(
+                    "{seconds:.3} s, {:.3} s of the server's CPU",
+                    self.event_cpu_s.unwrap_or(0.0)
+                ),
+            );
         }
         if let Some(server) = &self.server {
             table.server(server);

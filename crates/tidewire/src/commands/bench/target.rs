@@ -84,6 +84,14 @@ impl Place {
 }
 
 impl Place {
+    /// The same server at another path.
+    pub(super) fn at(&self, path: &str) -> Self {
+        Self {
+            path: Template::parse(path),
+            ..self.clone()
+        }
+    }
+
     /// Writes path and query, with one more parameter if there is one.
     pub(super) fn write_target(&self, fill: Fill<'_>, into: &mut Vec<u8>) {
         let start = into.len();
@@ -156,7 +164,7 @@ impl Target {
 impl Publishing {
     fn new(place: Place, mut headers: Vec<Header>, args: &ServerArgs) -> Outcome<Self> {
         let body = Template::parse(&args.publish_body);
-        if !body.has_data() && !place.path.has_data() {
+        if !body.has_data() {
             return Err(Failure::usage("--publish-body has no {data}")
                 .next("write {data} where the event's data belongs"));
         }
@@ -180,15 +188,26 @@ impl Publishing {
         })
     }
 
-    /// Writes a whole request; `scratch` is for the body, whose length comes first.
-    pub(super) fn write_request(&self, fill: Fill<'_>, scratch: &mut Vec<u8>, into: &mut Vec<u8>) {
-        scratch.clear();
-        self.body.write(fill, self.writing, scratch);
-        self.write_body(fill, scratch, into);
+    /// The same server's NDJSON batches, at another URL.
+    pub(super) fn batches(&self, place: Place) -> Self {
+        let is_type = |name: &str| name.eq_ignore_ascii_case("content-type");
+        let others = self.headers.iter().filter(|(name, _)| !is_type(name));
+        let ndjson = ("Content-Type".to_owned(), "application/x-ndjson".to_owned());
+        Self {
+            place,
+            headers: std::iter::once(ndjson).chain(others.cloned()).collect(),
+            body: Template::parse("{\"topic\":\"{topic}\",\"data\":\"{data}\"}\n"),
+            writing: Writing::Json,
+        }
     }
 
-    /// Writes a request with a body that is ready.
-    pub(super) fn write_body(&self, fill: Fill<'_>, body: &[u8], into: &mut Vec<u8>) {
+    /// Writes an event as it is in a body.
+    pub(super) fn write_event(&self, fill: Fill<'_>, body: &mut Vec<u8>) {
+        self.body.write(fill, self.writing, body);
+    }
+
+    /// Writes a request with this body.
+    pub(super) fn write_request(&self, fill: Fill<'_>, body: &[u8], into: &mut Vec<u8>) {
         self.place.write_request("POST", fill, into);
         write_headers(&self.headers, into);
         into.extend_from_slice(b"Content-Length: ");
