@@ -86,6 +86,12 @@ impl Front {
     /// # Errors
     /// If the threads for subscribers cannot be started.
     pub fn new(log: Arc<dyn Log>, settings: Settings) -> std::io::Result<Self> {
+        let slots = Slots::new(settings.limits.subscribers_max);
+        #[cfg(target_os = "linux")]
+        let at_end = {
+            let slots = Arc::clone(&slots);
+            Arc::new(move |_: &tidewire_engine::driver::StreamEnd| slots.give_back())
+        };
         #[cfg(target_os = "linux")]
         let shards = match settings.shards {
             0 => None,
@@ -93,11 +99,12 @@ impl Front {
                 threads,
                 &settings.streams,
                 random_u64(),
+                at_end,
             )?),
         };
         Ok(Self(Arc::new(Inner {
             feed: Feed::new(log),
-            slots: Slots::new(settings.limits.subscribers_max),
+            slots,
             settings,
             counting: Counting::default(),
             draining: AtomicBool::new(false),

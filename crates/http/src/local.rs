@@ -78,7 +78,7 @@ impl Front {
             self,
             Vec::new(),
             stream,
-            Box::new(move |_| drop(slot)),
+            slot.until_end(None),
         ))
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tidewire_engine::driver::OnEnd;
+
 /// The places for subscribers.
 #[derive(Debug)]
 pub(crate) struct Slots {
@@ -12,7 +14,7 @@ pub(crate) struct Slots {
 
 /// A subscriber's place; free again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot(Arc<Slots>);
+pub(crate) struct Slot(Option<Arc<Slots>>);
 
 impl Slots {
     pub(crate) fn new(max: usize) -> Arc<Self> {
@@ -28,7 +30,12 @@ impl Slots {
         self.taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
             .is_ok()
-            .then(|| Slot(Arc::clone(self)))
+            .then(|| Slot(Some(Arc::clone(self))))
+    }
+
+    /// Gives a place back; for one that was left taken.
+    pub(crate) fn give_back(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many are taken.
@@ -37,9 +44,28 @@ impl Slots {
     }
 }
 
+impl Slot {
+    /// Leaves the place taken until [`Slots::give_back`] is called for it: a million idle subscribers need not hold one each.
+    pub(crate) fn leave_taken(mut self) {
+        self.0 = None;
+    }
+
+    /// Keeps the place until a stream's end, whoever else waits for that.
+    pub(crate) fn until_end(self, on_end: Option<OnEnd>) -> OnEnd {
+        Box::new(move |end| {
+            drop(self);
+            if let Some(on_end) = on_end {
+                on_end(end);
+            }
+        })
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        if let Some(slots) = &self.0 {
+            slots.give_back();
+        }
     }
 }
 
@@ -55,6 +81,9 @@ mod tests {
         assert!(slots.take().is_none());
         drop(first);
         assert_eq!(slots.taken(), 1);
+        slots.take().unwrap().leave_taken();
+        assert!(slots.take().is_none());
+        slots.give_back();
         assert!(slots.take().is_some());
     }
 }

@@ -207,9 +207,16 @@ async fn open(
     subscription: Subscription,
     slot: Slot,
 ) -> Response {
-    let on_end = on_end(request, &subscription, slot);
+    let on_end = on_end(request, &subscription);
     if let Some(takeover) = request.extensions.get::<Takeover>() {
-        takeover.ask(adoption(front, request, ask, headers, subscription, on_end));
+        let (head, framing) = head(front, request, ask, headers);
+        takeover.ask(Adoption {
+            head,
+            framing,
+            subscription,
+            slot,
+            on_end,
+        });
         // The connection takes its stream away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
@@ -218,21 +225,20 @@ async fn open(
         first.extend_from_slice(frame.frame().bare());
     }
     let stream = PullStream::new(&front.settings().streams, random_u64(), subscription);
+    let on_end = slot.until_end(on_end);
     answer(
         headers,
         Body::new(StreamBody::new(front, first, stream, on_end)),
     )
 }
 
-/// What goes with the connection's stream: everything that hyper would have written first.
-fn adoption(
+/// What goes with the connection's stream: everything that hyper would have written first, and how the rest is framed.
+fn head(
     front: &Front,
     request: &Parts,
     ask: &Ask,
     mut headers: HeaderMap,
-    subscription: Subscription,
-    on_end: OnEnd,
-) -> Adoption {
+) -> (Vec<u8>, Framing) {
     router::decorate(front, request, &mut headers);
     let mut head = takeover::head_bytes(request.version, &headers, front.now_ms());
     let framing = match request.version {
@@ -245,25 +251,18 @@ fn adoption(
             Framing::Chunked => frame.frame().chunk(),
         });
     }
-    Adoption {
-        head,
-        framing,
-        subscription,
-        on_end,
-    }
+    (head, framing)
 }
 
-/// What happens at a stream's end: its place is free again, and whoever wants to know is told. Kept small, for each of a
-/// million idle subscribers has one.
-fn on_end(request: &Parts, subscription: &Subscription, slot: Slot) -> OnEnd {
+/// Who wants to know of a stream's end: nobody, if that is not logged, for each of a million idle subscribers would have one.
+fn on_end(request: &Parts, subscription: &Subscription) -> Option<OnEnd> {
     if !tracing::enabled!(tracing::Level::DEBUG) {
-        return Box::new(move |_| drop(slot));
+        return None;
     }
     let stream = subscription.stream.clone();
     let target = token::redacted(&request.uri);
     tracing::debug!(stream, target, "stream opened");
-    Box::new(move |end| {
-        drop(slot);
+    Some(Box::new(move |end| {
         tracing::debug!(
             stream,
             reason = end.reason.as_str(),
@@ -272,7 +271,7 @@ fn on_end(request: &Parts, subscription: &Subscription, slot: Slot) -> OnEnd {
             life_ms = end.life_ms,
             "stream ended"
         );
-    })
+    }))
 }
 
 /// A running stream as a body: for HTTP/2, for other systems, and for whoever embeds the hub in a server of their own.

@@ -13,13 +13,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::front::{Front, random_u64};
+use crate::slots::Slot;
 
 /// What a subscriber's stream begins with.
 pub(crate) struct Adoption {
     pub(crate) head: Vec<u8>,
     pub(crate) framing: Framing,
     pub(crate) subscription: Subscription,
-    pub(crate) on_end: OnEnd,
+    pub(crate) slot: Slot,
+    /// Who waits for this stream's end in particular.
+    pub(crate) on_end: Option<OnEnd>,
 }
 
 /// Where a request's service tells its connection that the stream is to be taken. In the extensions of each request of a
@@ -59,13 +62,17 @@ impl Stream for TcpStream {
             return Some(solo(self, front, adoption));
         };
         match self.into_std() {
-            Ok(socket) => shards.adopt(
-                socket,
-                adoption.head,
-                adoption.framing,
-                adoption.subscription,
-                adoption.on_end,
-            ),
+            Ok(socket) => {
+                // The shards give it back: see `Front::new`.
+                adoption.slot.leave_taken();
+                shards.adopt(
+                    socket,
+                    adoption.head,
+                    adoption.framing,
+                    adoption.subscription,
+                    adoption.on_end,
+                );
+            }
             Err(error) => tracing::error!(%error, "a socket could not be taken back"),
         }
         None
@@ -81,7 +88,7 @@ pub(crate) fn solo<S: Stream>(stream: S, front: &Front, adoption: Adoption) -> R
         adoption.head,
         adoption.framing,
         adoption.subscription,
-        adoption.on_end,
+        adoption.slot.until_end(adoption.on_end),
     );
     let registration = front.register(solo.ender());
     Box::pin(async move {

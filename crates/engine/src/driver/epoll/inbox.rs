@@ -9,7 +9,7 @@ use std::task::Wake;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::{Framing, OnEnd};
+use super::{AtEnd, Framing, OnEnd};
 use crate::driver::StreamEnd;
 use crate::{Counters, EndReason, Subscription};
 
@@ -19,7 +19,7 @@ pub(super) struct Adopted {
     pub(super) head: Vec<u8>,
     pub(super) framing: Framing,
     pub(super) subscription: Subscription,
-    pub(super) on_end: OnEnd,
+    pub(super) on_end: Option<OnEnd>,
 }
 
 pub(super) enum Command {
@@ -39,17 +39,19 @@ pub(super) struct Inbox {
     told: AtomicBool,
     eventfd: OwnedFd,
     subscribers: AtomicUsize,
+    at_end: AtEnd,
     /// A copy that the thread leaves after each step; held for a copy only.
     counters: Mutex<Counters>,
 }
 
 impl Inbox {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(at_end: AtEnd) -> io::Result<Self> {
         Ok(Self {
             commands: Mutex::new(Some(Vec::new())),
             told: AtomicBool::new(false),
             eventfd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             subscribers: AtomicUsize::new(0),
+            at_end,
             counters: Mutex::default(),
         })
     }
@@ -78,14 +80,23 @@ impl Inbox {
 
     /// Ends a stream that came too late.
     pub(super) fn refuse(&self, adopted: Adopted) {
-        self.forget_subscriber();
         drop(adopted.socket);
-        (adopted.on_end)(StreamEnd {
+        let end = StreamEnd {
             reason: EndReason::Drain,
             bytes: 0,
             events: 0,
             life_ms: 0,
-        });
+        };
+        self.tell_end(adopted.on_end, end);
+    }
+
+    /// A stream is over and its socket closed.
+    pub(super) fn tell_end(&self, on_end: Option<OnEnd>, end: StreamEnd) {
+        self.subscribers.fetch_sub(1, Ordering::Relaxed);
+        (self.at_end)(&end);
+        if let Some(on_end) = on_end {
+            on_end(end);
+        }
     }
 
     fn tell(&self) {
@@ -122,10 +133,6 @@ impl Inbox {
 
     pub(super) fn subscribers(&self) -> usize {
         self.subscribers.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn forget_subscriber(&self) {
-        self.subscribers.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn counters(&self) -> Counters {

@@ -26,8 +26,12 @@ use std::time::Duration;
 use inbox::{Adopted, Command, Inbox};
 use worker::Worker;
 
-use super::now_ms;
+use super::{StreamEnd, now_ms};
 use crate::{Counters, EndReason, ShardConfig, Subscription};
+
+/// Told of every stream's end once its socket is closed, on its shard's thread: count, do nothing slow. What is the same for
+/// all streams belongs here and not into an [`OnEnd`], for an idle subscriber without one takes less memory.
+pub type AtEnd = Arc<dyn Fn(&StreamEnd) + Send + Sync>;
 
 /// The threads. Dropping them ends every stream at once, without a farewell; [`Shards::drain`] is the polite way.
 pub struct Shards {
@@ -41,7 +45,12 @@ impl Shards {
     ///
     /// # Errors
     /// If the system gives no epoll, no eventfd or no thread.
-    pub fn start(threads: usize, config: &ShardConfig, seed: u64) -> io::Result<Arc<Self>> {
+    pub fn start(
+        threads: usize,
+        config: &ShardConfig,
+        seed: u64,
+        at_end: AtEnd,
+    ) -> io::Result<Arc<Self>> {
         let mut shards = Self {
             inboxes: Box::default(),
             threads: Mutex::default(),
@@ -49,7 +58,7 @@ impl Shards {
         let mut inboxes = Vec::new();
         for index in 0..threads.max(1) {
             let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(index as u64 + 1));
-            let inbox = Arc::new(Inbox::new()?);
+            let inbox = Arc::new(Inbox::new(Arc::clone(&at_end))?);
             let worker = Worker::new(Arc::clone(&inbox), *config, seed)?;
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
@@ -64,14 +73,14 @@ impl Shards {
 
     /// Hands over a socket: `head`, the response's head, is written first, then the stream, and then the socket is closed.
     /// Earlier answers on the connection must have been flushed. The shard with the fewest subscribers takes it; where a
-    /// drain has begun, `on_end` is told so at once.
+    /// drain has begun, its end is told at once: first to what [`Shards::start`] was given, then to `on_end`.
     pub fn adopt(
         &self,
         socket: TcpStream,
         head: Vec<u8>,
         framing: Framing,
         subscription: Subscription,
-        on_end: OnEnd,
+        on_end: Option<OnEnd>,
     ) {
         let inbox = self
             .inboxes

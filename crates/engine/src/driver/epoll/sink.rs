@@ -13,15 +13,22 @@ use crate::driver::framing::{Framing, GATHER_MAX, Owed};
 use crate::driver::{OnEnd, UNREAD_BYTES_MAX};
 use crate::{Offer, Sink};
 
-/// One subscriber's socket.
+/// One subscriber's socket, in 24 bytes while it takes what it is given.
 pub(super) struct SocketSink {
     socket: TcpStream,
+    framing: Framing,
+    bytes: u64,
+    rare: Option<Box<Rare>>,
+}
+
+const _: () = assert!(size_of::<SocketSink>() <= 24);
+
+/// What a socket has while it is owed something or full, or as long as somebody waits for its own end.
+struct Rare {
     owed: Owed,
     /// The socket took less than it was given; nothing is tried until it is said to be writable.
     full: bool,
-    bytes: u64,
-    joined_ms: u64,
-    on_end: OnEnd,
+    on_end: Option<OnEnd>,
 }
 
 /// The far end is gone.
@@ -33,8 +40,7 @@ impl SocketSink {
         socket: TcpStream,
         head: Vec<u8>,
         framing: Framing,
-        joined_ms: u64,
-        on_end: OnEnd,
+        on_end: Option<OnEnd>,
     ) -> Self {
         // Neither fails on a socket; on one that is broken, the first write tells.
         let _ = socket.set_nonblocking(true);
@@ -42,21 +48,19 @@ impl SocketSink {
         let _ = socket.set_nodelay(true);
         Self {
             socket,
-            owed: Owed::new(head, framing),
-            full: false,
+            framing,
             bytes: 0,
-            joined_ms,
-            on_end,
+            rare: Some(Box::new(Rare {
+                owed: Owed::new(head, framing),
+                full: false,
+                on_end,
+            })),
         }
     }
 
     /// Closes the socket and gives back who waits for that.
-    pub(super) fn close(self) -> OnEnd {
-        self.on_end
-    }
-
-    pub(super) fn joined_ms(&self) -> u64 {
-        self.joined_ms
+    pub(super) fn close(self) -> Option<OnEnd> {
+        self.rare.and_then(|rare| rare.on_end)
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
@@ -70,26 +74,65 @@ impl SocketSink {
 
     /// Whether a frame, or the response's head, is begun and not finished.
     pub(super) fn owes(&self) -> bool {
-        self.owed.is_some()
+        self.rare.as_ref().is_some_and(|rare| rare.owed.is_some())
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.full
+        self.rare.as_ref().is_some_and(|rare| rare.full)
     }
 
     /// Writes what is owed; says whether the socket took something, or owed nothing.
     pub(super) fn flush(&mut self) -> Result<bool, Gone> {
-        self.full = false;
+        if let Some(rare) = &mut self.rare {
+            rare.full = false;
+        }
         let before = self.bytes;
-        while self.owes() && !self.full {
+        while self.owes() && !self.is_full() {
             self.send(&[])?;
         }
+        self.tidy();
         Ok(self.bytes > before || !self.owes())
     }
 
     /// Adds the end of the body to what is owed. No frame may be offered after it.
     pub(super) fn finish(&mut self) {
-        self.owed.finish();
+        let mut owed = self.take_owed();
+        owed.finish();
+        self.keep(owed, self.is_full());
+    }
+
+    fn take_owed(&mut self) -> Owed {
+        let none = Owed::new(Vec::new(), self.framing);
+        match &mut self.rare {
+            Some(rare) => std::mem::replace(&mut rare.owed, none),
+            None => none,
+        }
+    }
+
+    /// Keeps what is owed now. What is not needed any more leaves no memory behind.
+    fn keep(&mut self, owed: Owed, full: bool) {
+        match &mut self.rare {
+            Some(rare) => {
+                rare.owed = owed;
+                rare.full = full;
+                self.tidy();
+            }
+            None if owed.is_some() || full => {
+                self.rare = Some(Box::new(Rare {
+                    owed,
+                    full,
+                    on_end: None,
+                }));
+            }
+            None => {}
+        }
+    }
+
+    fn tidy(&mut self) {
+        let needed = |rare: &Box<Rare>| rare.owed.is_some() || rare.full || rare.on_end.is_some();
+        if !self.rare.as_ref().is_some_and(needed) {
+            self.rare = None;
+        }
     }
 
     /// Says the end to the far end, and throws away what it sent unasked.
@@ -107,19 +150,21 @@ impl SocketSink {
 
     /// One gathered write of what is owed and then these frames; says how many of the frames are taken.
     fn send(&mut self, frames: &[Frame<'_>]) -> Result<usize, Gone> {
+        let mut owed = self.take_owed();
         let mut pieces = [IoSlice::new(&[]); GATHER_MAX];
-        let (count, wanted) = self.owed.gather(frames, &mut pieces);
+        let (count, wanted) = owed.gather(frames, &mut pieces);
         let sent = write(&self.socket, &pieces[..count])?;
-        self.full = sent < wanted;
+        let taken = owed.account(frames, sent);
         self.bytes += sent as u64;
-        Ok(self.owed.account(frames, sent))
+        self.keep(owed, sent < wanted);
+        Ok(taken)
     }
 }
 
 impl Sink for SocketSink {
     fn offer(&mut self, frames: &[Frame<'_>]) -> Offer {
         let mut taken = 0;
-        while !self.full {
+        while !self.is_full() {
             if taken == frames.len() && !self.owes() {
                 return Offer::Taken;
             }

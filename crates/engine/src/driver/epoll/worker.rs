@@ -33,6 +33,7 @@ struct Closing {
     sink: SocketSink,
     reason: EndReason,
     events: u64,
+    joined_ms: u64,
     until_ms: u64,
 }
 
@@ -176,7 +177,6 @@ impl Worker {
             adopted.socket,
             adopted.head,
             adopted.framing,
-            now_ms,
             adopted.on_end,
         );
         let key = self.shard.join(now_ms, adopted.subscription, sink);
@@ -189,9 +189,13 @@ impl Worker {
 
     /// The far end is gone, or never was reachable.
     fn leave(&mut self, key: SubscriberKey) {
-        let events = self.shard.delivered(key);
+        self.cut(key, EndReason::Closed);
+    }
+
+    fn cut(&mut self, key: SubscriberKey, reason: EndReason) {
+        let (events, joined_ms) = (self.shard.delivered(key), self.shard.joined_ms(key));
         if let Some(sink) = self.shard.leave(key) {
-            self.report(sink, EndReason::Closed, events);
+            self.report(sink, reason, events, joined_ms);
         }
     }
 
@@ -202,11 +206,11 @@ impl Worker {
             mut sink,
             reason,
             delivered,
-            ..
+            joined_ms,
         } = ended;
         // Who stalls or is gone gets no last chunk: an end inside a frame must look like one.
         if matches!(reason, EndReason::Closed | EndReason::Stalled) {
-            return self.report(sink, reason, delivered);
+            return self.report(sink, reason, delivered, joined_ms);
         }
         sink.finish();
         let wait = sink.flush().is_ok() && sink.owes();
@@ -216,6 +220,7 @@ impl Worker {
             sink,
             reason,
             events: delivered,
+            joined_ms,
             until_ms,
         };
         self.closing.insert(key.into(), closing);
@@ -229,19 +234,19 @@ impl Worker {
             if !closing.sink.owes() {
                 closing.sink.shut();
             }
-            self.report(closing.sink, closing.reason, closing.events);
+            let Closing { sink, reason, .. } = closing;
+            self.report(sink, reason, closing.events, closing.joined_ms);
         }
     }
 
-    fn report(&self, sink: SocketSink, reason: EndReason, events: u64) {
+    fn report(&self, sink: SocketSink, reason: EndReason, events: u64, joined_ms: u64) {
         let end = StreamEnd {
             reason,
             bytes: sink.bytes(),
             events,
-            life_ms: now_ms().saturating_sub(sink.joined_ms()),
+            life_ms: now_ms().saturating_sub(joined_ms),
         };
-        self.inbox.forget_subscriber();
-        sink.close()(end);
+        self.inbox.tell_end(sink.close(), end);
     }
 
     fn cut_late(&mut self) {
@@ -262,9 +267,8 @@ impl Worker {
         for token in self.closing.keys().copied().collect::<Vec<_>>() {
             self.close(token);
         }
-        let left: Vec<_> = self.shard.drain().collect();
-        for (sink, delivered) in left {
-            self.report(sink, EndReason::Drain, delivered);
+        for key in self.shard.keys().collect::<Vec<_>>() {
+            self.cut(key, EndReason::Drain);
         }
     }
 }
