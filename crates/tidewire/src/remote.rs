@@ -62,8 +62,12 @@ impl HubArgs {
             .map_err(|why| Failure::usage(format!("--url {:?}: {why}", self.url)).next(example))?;
         match url.scheme() {
             "http" if url.host().is_some() => Ok(url),
-            "https" => Err(Failure::usage("this build does not speak https")
-                .next("give the hub's own http:// address, or a local proxy's")),
+            "https" => Err(
+                Failure::usage("this command does not speak https yet; a hub and a browser do").next(
+                    "until it does, use curl: `curl -N URL/topics/TOPIC` subscribes, `curl --data-binary DATA URL/topics/TOPIC` publishes;\n\
+                     --cacert DATA_DIR/tls-self-signed.crt trusts a hub with --tls-self-signed",
+                ),
+            ),
             _ => {
                 Err(Failure::usage(format!("--url {:?} is no http:// URL", self.url)).next(example))
             }

@@ -4,6 +4,7 @@
 mod keys;
 mod overlay;
 mod sources;
+mod tls;
 mod values;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use tidewire_auth::{Algorithm, Anonymous};
 pub(crate) use keys::{KEY_VARIABLES, load as load_keys, read_key_file};
 pub(crate) use overlay::{Overlay, name_the_variable};
 pub(crate) use sources::{Origin, Sources};
+pub(crate) use tls::{Certificate, load as load_tls};
 pub(crate) use values::{ByteSize, Durability, Lasting, Limit, Rule, Switch};
 
 /// The settings of `tidewire serve`.
@@ -29,6 +31,19 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDEWIRE_LISTEN", value_name = "ADDR:PORT", value_delimiter = ',', action = ArgAction::Append,
           value_parser = values::address, default_value = "127.0.0.1:8080")]
     pub(crate) listen: Vec<SocketAddr>,
+
+    /// Speak TLS on every address: file with the certificate and those that vouch for it (PEM); needs --tls-key
+    #[arg(long, env = "TIDEWIRE_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// File with the certificate's key (PEM: PKCS#8, SEC1 or PKCS#1, not encrypted)
+    #[arg(long, env = "TIDEWIRE_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Speak TLS on every address with a certificate of the hub's own, which is kept in the data directory
+    #[arg(long, env = "TIDEWIRE_TLS_SELF_SIGNED", value_name = "on|off", num_args = 0..=1, require_equals = true,
+          default_missing_value = "on", default_value = "off")]
+    pub(crate) tls_self_signed: Switch,
 
     /// Where the log lives
     #[arg(

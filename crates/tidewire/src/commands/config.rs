@@ -33,10 +33,12 @@ impl Config {
         match self.action {
             Action::Check(settings) => {
                 settings::load_keys(&settings, sources)?;
+                settings::load_tls(&settings, sources)?;
                 output::result("the settings are right")
             }
             Action::Show(settings) => {
                 settings::load_keys(&settings, sources)?;
+                settings::load_tls(&settings, sources)?;
                 output::bytes(show(sources).as_bytes())
             }
         }

@@ -5,12 +5,13 @@ mod descriptors;
 mod listen;
 mod ready;
 mod store;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tidewire_hub::{Hub, Limits, Log, Origins, ShardConfig};
+use tidewire_hub::{Hub, Limits, Log, Origins, ShardConfig, Tls};
 use tokio::net::TcpListener;
 
 use crate::failure::{Failure, Outcome};
@@ -23,7 +24,7 @@ use crate::{output, signals};
 /// SIGTERM and SIGINT end it in order, a second one at once.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tidewire serve\n  tidewire serve --memory --listen 127.0.0.1:0\n  tidewire serve --listen 0.0.0.0:8080 --publisher-key-file tidewire.key --subscriber-key-file tidewire.key\n  tidewire serve --config tidewire.toml"
+    after_help = "Examples:\n  tidewire serve\n  tidewire serve --memory --listen 127.0.0.1:0\n  tidewire serve --tls-self-signed\n  tidewire serve --listen 0.0.0.0:8080 --publisher-key-file tidewire.key --subscriber-key-file tidewire.key\n  tidewire serve --config tidewire.toml"
 )]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -55,19 +56,23 @@ fn start_logging() {
 
 async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
     let access = access::decide(settings, settings::load_keys(settings, sources)?)?;
+    let certificate = settings::load_tls(settings, sources)?;
     let descriptors = descriptors::raise();
     // Listening comes first: a hub that cannot be reached has no business with the log.
     let listeners = listen::bind(&settings.listen).await?;
     let stop = stopped()?;
     let store = store::open(settings, sources)?;
+    let listening = addresses(&listeners)?;
+    let secured = tls::secure(certificate, settings, &listening, store.dir())?;
     let hub = build(
         settings,
         access.access.clone(),
         descriptors.subscribers_max,
+        secured.as_ref().map(|secured| secured.tls.clone()),
         store.log(),
     )?;
-    ready::say(settings, &access, &descriptors, &store);
-    ready::announce(&listeners)?;
+    ready::say(settings, &access, &descriptors, secured.as_ref(), &store);
+    ready::announce(&listening, secured.is_some());
     hub.serve(listeners, stop).await;
     drop(hub);
     store.close()
@@ -77,6 +82,7 @@ fn build(
     settings: &Settings,
     access: tidewire_hub::Access,
     subscribers_max: usize,
+    tls: Option<Tls>,
     log: Arc<dyn Log>,
 ) -> Outcome<Hub> {
     let limits = limits(settings, subscribers_max)?;
@@ -86,7 +92,11 @@ fn build(
         stall_deadline_ms: settings.stall_deadline.ms,
         ..ShardConfig::default()
     };
-    Hub::builder(log)
+    let mut builder = Hub::builder(log);
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    builder
         .access(access)
         .limits(limits)
         .streams(streams)

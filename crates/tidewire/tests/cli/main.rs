@@ -8,4 +8,5 @@ mod paste;
 mod restarts;
 mod settings;
 mod support;
+mod tls;
 mod tools;

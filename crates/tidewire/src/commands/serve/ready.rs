@@ -1,17 +1,22 @@
 //! What is said when the hub is ready: to people on standard error, to programs on standard output.
 
-use tokio::net::TcpListener;
+use std::net::SocketAddr;
 
 use super::access::Decided;
-use super::addresses;
 use super::descriptors::Descriptors;
 use super::store::Store;
-use crate::failure::Outcome;
+use super::tls::Secured;
 use crate::output;
 use crate::settings::Settings;
 
 /// Says what holds.
-pub(super) fn say(settings: &Settings, access: &Decided, descriptors: &Descriptors, store: &Store) {
+pub(super) fn say(
+    settings: &Settings,
+    access: &Decided,
+    descriptors: &Descriptors,
+    secured: Option<&Secured>,
+    store: &Store,
+) {
     let subscribers = match descriptors.limit {
         Some(limit) => format!(
             "up to {}, as the limit of {limit} open files allows",
@@ -32,15 +37,20 @@ pub(super) fn say(settings: &Settings, access: &Decided, descriptors: &Descripto
     for (name, value) in lines {
         output::say(format_args!("  {name:<12}{value}"));
     }
+    let told = secured.into_iter().flat_map(|secured| &secured.told);
+    for (index, line) in told.enumerate() {
+        let name = if index == 0 { "tls" } else { "" };
+        output::say(format_args!("  {name:<12}{line}"));
+    }
     for warning in &access.warnings {
         output::say(format_args!("warning: {warning}"));
     }
 }
 
 /// One line a listener, for whoever waits for the hub to be ready. That nobody does is no reason to end.
-pub(super) fn announce(listeners: &[TcpListener]) -> Outcome {
-    for address in addresses(listeners)? {
-        let _ = output::result(format_args!("listening http://{address}"));
+pub(super) fn announce(listening: &[SocketAddr], is_secure: bool) {
+    let scheme = if is_secure { "https" } else { "http" };
+    for address in listening {
+        let _ = output::result(format_args!("listening {scheme}://{address}"));
     }
-    Ok(())
 }

@@ -152,6 +152,14 @@ impl Store {
         }
     }
 
+    /// The data directory, if there is one.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::Memory(..) => None,
+            Self::Disk(_, _, dir) => Some(dir),
+        }
+    }
+
     /// Where it lives.
     pub(super) fn place(&self) -> String {
         match self {
