@@ -83,11 +83,6 @@ impl Case {
         self
     }
 
-    fn ours(mut self, flags: &str) -> Self {
-        self.ours = flags.into();
-        self
-    }
-
     fn at(mut self, x: u32) -> Self {
         self.x = x;
         self
@@ -260,39 +255,14 @@ fn first_publish() -> Vec<Case> {
 }
 
 fn idle() -> Vec<Case> {
-    let case = |name: &str, title: &str, servers: &[&'static str], bench: &str| {
-        Case::new("T5", name, title, servers, bench)
-            .topics(1)
-            .rounds(1)
-    };
-    vec![
-        case(
-            "t5-plain",
-            "19,000 plain connections",
-            &[
-                "floor",
-                "tidewire",
-                "nchan",
-                "axum1",
-                "better-sse",
-                "mercure",
-            ],
-            "idle --subscribers 19000 --topics 1 --duration 35s",
-        ),
-        case(
-            "t5-h2",
-            "1,000 HTTP/2 connections of 1,000 streams: a million subscribers, one event to all of them",
-            OURS,
-            "idle --http2 --streams 1000 --subscribers 1000000 --topics 1 --duration 10s",
-        ),
-        case(
-            "t5-tls",
-            "9,000 TLS connections",
-            OURS,
-            "idle --tls --subscribers 9000 --topics 1 --duration 10s",
-        )
-        .ours("--tls-self-signed"),
-    ]
+    let case = Case::new(
+        "T5",
+        "t5-plain",
+        "19,000 plain connections",
+        &["floor", "tidewire", "nchan"],
+        "idle --subscribers 19000 --topics 1 --duration 20s",
+    );
+    vec![case.rounds(1)]
 }
 
 fn durable() -> Vec<Case> {

@@ -328,18 +328,6 @@ fn t5() -> Vec<Claim> {
             side("t5-plain", "tidewire", "/server/cpu_percent"),
             (AtMost, 1.5),
         ),
-        plain(
-            "T5",
-            "resident bytes an HTTP/2 stream",
-            bytes("t5-h2"),
-            (AtMost, 1024.0),
-        ),
-        plain(
-            "T5",
-            "resident bytes a TLS connection",
-            bytes("t5-tls"),
-            (AtMost, 12_288.0),
-        ),
     ]
 }
 
