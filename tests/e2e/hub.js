@@ -77,7 +77,7 @@ export class Hub {
     const listening = await until(
       "the hub to listen",
       async () => {
-        const line = this.program.lines.find((line) => line.startsWith("listening http://"));
+        const line = this.program.lines.find((line) => /^listening https?:\/\//.test(line));
         if (line) return line;
         const ended = await Promise.race([this.program.ended, pause(0)]);
         if (ended) throw new Error(`the hub ended (${JSON.stringify(ended)}): ${this.program.stderr}`);
