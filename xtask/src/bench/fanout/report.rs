@@ -29,6 +29,9 @@ const TARGETS: &[(&str, &str)] = &[
     ("T10", "How cost grows"),
 ];
 
+/// The load average that the measurements themselves make: a server and a client.
+const LOAD_MAX: f64 = 2.5;
+
 pub(crate) fn results_folder() -> PathBuf {
     process::root().join("bench/results")
 }
@@ -156,6 +159,20 @@ fn document(
     text
 }
 
+/// Whether somebody else was working: then the figures are worth less, and the page says so.
+fn load(results: &Results) -> String {
+    let loads: Vec<f64> = results.all().iter().map(|m| m.load).collect();
+    Spread::of(&loads).map_or_else(String::new, |load| {
+        let verdict = if load.median > LOAD_MAX {
+            ": **the machine was not quiet, measure again before you believe a figure**"
+        } else {
+            ""
+        };
+        let load = columns::spread(load, 1.0);
+        format!("Load average when each measurement began: {load}{verdict}.\n\n")
+    })
+}
+
 /// How many claims hold, and which do not.
 fn summary(results: &Results) -> String {
     let mut text = String::from(
@@ -197,6 +214,7 @@ fn method(results: &Results, versions: &[(String, String)]) -> String {
             commits(results),
         );
     }
+    text += &load(results);
     text += "Each round puts a case to each server in turn, another one first each time; a server is started anew for each measurement, pinned to core 0, \
              the client (`tidewire bench`) to core 1, unless both cores are named. Figures are medians of the rounds, with the least and the most; \
              comparisons are ratios of the same round. *Met* and *missed* are said where every round agrees; else *unproven*. \
@@ -394,6 +412,7 @@ mod tests {
         let text = fixture_document();
         for wanted in [
             "2026-11-21: A CPU (2 cores), 24105 MiB, Linux 6.1, rustc 1.90; commits abc1234.",
+            "Load average when each measurement began: 0.50.",
             "| Tidewire | 1 | `serve --memory`, all defaults |",
             // Of the newest run alone; the older one said 99.
             "| Tidewire | 5.00 (4.80 to 5.20) | 2.00 |",
