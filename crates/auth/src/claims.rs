@@ -1,7 +1,7 @@
 //! The claims that we read: the registered ones and those of the legacy Mercure protocol.
 
 use serde_json::{Map, Value, json};
-use tidewire_core::{Matcher, MatcherSet, Topic};
+use tidewire_core::{MatcherSet, PatternError, Patterns};
 
 use crate::Refusal;
 
@@ -73,11 +73,15 @@ impl Claims {
     }
 }
 
-/// Selectors as matchers. One that cannot be a topic matches none, and is left out.
-pub(crate) fn matchers(selectors: &[String]) -> MatcherSet {
-    let matcher = |selector: &String| match selector.as_str() {
-        "*" => Some(Matcher::Any),
-        name => Topic::parse(name).ok().map(Matcher::Exact),
+/// Selectors as matchers (mercure.md, 1.2). One that can be neither a topic nor a template matches none, and is left out.
+///
+/// # Errors
+/// For a template that the hub does not take: whoever made the token means it to match.
+pub(crate) fn matchers(selectors: &[String], patterns: &Patterns) -> Result<MatcherSet, Refusal> {
+    let matcher = |selector: &String| match patterns.selector(selector) {
+        Ok(matcher) => Some(Ok(matcher)),
+        Err(PatternError::Topic(_)) => None,
+        Err(error) => Some(Err(Refusal::Pattern(error))),
     };
     selectors.iter().filter_map(matcher).collect()
 }

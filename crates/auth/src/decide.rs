@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidewire_core::Grant;
+use tidewire_core::{Grant, Patterns};
 
 use crate::claims::matchers;
 use crate::jws::Jws;
@@ -35,7 +35,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// Decides what a request may do in a role. `presented` is the token it carries; `now_ms` is in milliseconds since 1970.
+/// Decides what a request may do in a role. `presented` is the token it carries; `patterns` makes matchers of the templates that it
+/// names, within the hub's limits; `now_ms` is in milliseconds since 1970.
 ///
 /// A token that is bad is refused even where none is needed: falling back would hide the mistake.
 /// The grant says what this role may: a publisher's has `publish`, a subscriber's `subscribe` and `private`.
@@ -47,6 +48,7 @@ pub fn decide(
     role: Role,
     keys: &Keys,
     anonymous: Anonymous,
+    patterns: &Patterns,
     now_ms: u64,
 ) -> Result<Grant, Refusal> {
     let Some(token) = presented else {
@@ -54,7 +56,7 @@ pub fn decide(
     };
     let key = keys.of(role).ok_or(Refusal::NoKey(role))?;
     let claims = verify(token, key, now_ms)?;
-    grant(claims, role)
+    grant(claims, role, patterns)
 }
 
 fn verify(token: &str, key: &Key, now_ms: u64) -> Result<Claims, Refusal> {
@@ -90,7 +92,7 @@ fn in_its_time(claims: &Claims, now_ms: u64) -> Result<(), Refusal> {
     }
 }
 
-fn grant(claims: Claims, role: Role) -> Result<Grant, Refusal> {
+fn grant(claims: Claims, role: Role, patterns: &Patterns) -> Result<Grant, Refusal> {
     let mut grant = Grant {
         expires_ms: claims.expires_ms,
         issuer: claims.issuer,
@@ -99,10 +101,10 @@ fn grant(claims: Claims, role: Role) -> Result<Grant, Refusal> {
         ..Grant::default()
     };
     match role {
-        Role::Publisher => grant.publish = matchers(&claims.publish),
+        Role::Publisher => grant.publish = matchers(&claims.publish, patterns)?,
         Role::Subscriber => {
             grant.subscribe = true;
-            grant.private = matchers(&claims.subscribe);
+            grant.private = matchers(&claims.subscribe, patterns)?;
         }
     }
     // Public events are for whoever has a token that is good; publishing needs a topic to publish to.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tidewire_core::PatternError;
+
 use crate::jws::TOKEN_BYTES_MAX;
 use crate::{Algorithm, Role};
 
@@ -44,6 +46,8 @@ pub enum Refusal {
     },
     /// A claim has the wrong shape; says which.
     Claim(&'static str),
+    /// It names a template that the hub does not take. If that is temporary ([`PatternError::is_temporary`]), it may be later.
+    Pattern(PatternError),
     /// It is good, but grants nothing in this role.
     NotGranted(Role),
     /// This build cannot check signatures (feature `verify`).
@@ -89,6 +93,9 @@ impl fmt::Display for Refusal {
             Self::Expired { .. } => write!(f, "the token has expired"),
             Self::NotYet { .. } => write!(f, "the token is not valid yet"),
             Self::Claim(claim) => write!(f, "the token's claim `{claim}` has the wrong shape"),
+            Self::Pattern(error) => {
+                write!(f, "the token names a template that cannot be used: {error}")
+            }
             Self::NotGranted(role) => write!(f, "the token does not allow to {}", role.verb()),
             Self::Unverifiable => write!(f, "this build cannot check signatures"),
         }

@@ -8,6 +8,7 @@ use tidewire_auth::{
     Algorithm, Anonymous, Claims, Grant, Key, KeyError, Keys, Refusal, Role, SELECTORS_MAX,
     TOKEN_BYTES_MAX, decide, inspect, keygen, mint,
 };
+use tidewire_core::{PatternError, Patterns};
 
 const NOW_MS: u64 = 1_795_250_000_000;
 const SECRET: &[u8] = b"!ChangeThisMercureHubJWTSecretKey!";
@@ -46,6 +47,7 @@ fn publisher(token: &str) -> Result<Grant, Refusal> {
         Role::Publisher,
         &keys(),
         Anonymous::All,
+        &Patterns::default(),
         NOW_MS,
     )
 }
@@ -56,6 +58,7 @@ fn subscriber(token: &str) -> Result<Grant, Refusal> {
         Role::Subscriber,
         &keys(),
         Anonymous::All,
+        &Patterns::default(),
         NOW_MS,
     )
 }
@@ -70,9 +73,14 @@ fn accepts(grant: &Grant, topics: &[&str]) -> Vec<bool> {
 #[test]
 fn claims_decide_what_may_be_published() {
     let hs256 = json!({"alg": "HS256"});
+    let many = "{a}".repeat(tidewire_core::TEMPLATE_EXPRESSIONS_MAX + 1);
     #[rustfmt::skip]
     let table = [
         (json!({"mercure": {"publish": ["*"]}}), Ok(vec![true, true])),
+        (json!({"mercure": {"publish": ["{x}"]}}), Ok(vec![true, true])),
+        (json!({"mercure": {"publish": ["b{/x}"]}}), Ok(vec![false, true])),
+        (json!({"mercure": {"publish": ["a", "{x"]}}), Ok(vec![true, false])),
+        (json!({"mercure": {"publish": ["a", many]}}), Err(Refusal::Pattern(PatternError::Expressions))),
         (json!({"mercure": {"publish": ["a", "x{y}"]}}), Ok(vec![true, false])),
         (json!({"mercure": {"publish": ["a"]}, "https://mercure.rocks/": {"publish": ["b"]}}), Ok(vec![false, true])),
         (json!({"mercure": {"publish": ["*"]}, "https://mercure.rocks/": {}}), Err(Refusal::NotGranted(Role::Publisher))),
@@ -178,6 +186,7 @@ fn the_key_says_which_algorithm() {
             Role::Publisher,
             &keys,
             Anonymous::None,
+            &Patterns::default(),
             NOW_MS
         )
         .is_ok()
@@ -228,7 +237,7 @@ fn anonymous_requests_get_what_is_open() {
     ] {
         let anonymous: Anonymous = mode.parse().unwrap();
         assert_eq!(anonymous.to_string(), mode);
-        let got = decide(None, role, &keys(), anonymous, NOW_MS);
+        let got = decide(None, role, &keys(), anonymous, &Patterns::default(), NOW_MS);
         assert_eq!(got.is_ok(), allowed, "{mode} {role}");
         match got {
             Ok(grant) => {
@@ -252,7 +261,10 @@ fn roles_are_apart() {
         publisher: Some(Key::hmac(b"another", Algorithm::Hs256).unwrap()),
         subscriber: Some(key(Algorithm::Hs256)),
     };
-    let ask = |role, keys: &Keys| decide(Some(&good), role, keys, Anonymous::All, NOW_MS).map(drop);
+    let patterns = Patterns::default();
+    let ask = |role, keys: &Keys| {
+        decide(Some(&good), role, keys, Anonymous::All, &patterns, NOW_MS).map(drop)
+    };
     assert_eq!(ask(Role::Publisher, &keys), Err(Refusal::Signature));
     assert_eq!(ask(Role::Subscriber, &keys), Ok(()));
     let none = Keys::default();
@@ -288,6 +300,7 @@ fn what_is_minted_is_granted() {
             Role::Publisher,
             &keys,
             Anonymous::None,
+            &Patterns::default(),
             NOW_MS,
         )
         .unwrap();

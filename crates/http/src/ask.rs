@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use tidewire_core::{Form, Matcher, MatcherSet, Topic};
+use tidewire_core::{Form, Matcher, MatcherSet, PatternError, Patterns};
 use tidewire_engine::Checkpoint;
 
 use crate::accept::Answer;
@@ -49,18 +49,23 @@ impl Ask {
         path: Path,
         request: &Parts,
         limits: &Limits,
+        patterns: &Patterns,
         now_ms: u64,
     ) -> Result<Self, Problem> {
         let query = Pairs::of(&request.uri)?;
         let routing = match path {
-            Path::Mercure => routing(&query, limits)?,
+            Path::Mercure => routing(&query, limits, patterns)?,
             Path::Topic => {
                 if let Some((name, _)) = query.iter().find(|(name, _)| names_topics(name)) {
                     return Err(Problem::bad_parameter(format!(
                         "`{name}` has no meaning on /topics/; subscribe to several topics with /.well-known/mercure?topic=a&topic=b"
                     )));
                 }
-                MatcherSet::from_iter([matcher(&topic_of_path(request.uri.path())?)?])
+                let topic = topic_of_path(request.uri.path())?;
+                let matcher = Patterns::exact(&topic).map_err(|error| {
+                    Problem::bad_parameter(format!("{topic:?} is no topic: {error}"))
+                })?;
+                MatcherSet::from_iter([matcher])
             }
         };
         let answer = Answer::negotiate(&request.headers)?;
@@ -96,61 +101,58 @@ fn is_match(name: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case("match"))
 }
 
-/// Topics in the query, in either dialect: `topic=` is the legacy one, `match=` and `match_exact=` the modern one.
-fn routing(query: &Pairs, limits: &Limits) -> Result<MatcherSet, Problem> {
-    let mut names = query
+/// Topics in the query, in either dialect: `topic=` is the legacy one (mercure.md, 1.2), `match=`, `match_exact=` and
+/// `match_urlpattern=` are the modern one (2.2).
+fn routing(query: &Pairs, limits: &Limits, patterns: &Patterns) -> Result<MatcherSet, Problem> {
+    let asked: Vec<_> = query
         .iter()
-        .map(|(name, _)| name)
-        .filter(|name| names_topics(name));
-    let Some(first) = names.next() else {
+        .filter(|(name, _)| names_topics(name))
+        .collect();
+    let Some((first, _)) = asked.first() else {
         return Err(Problem::bad_parameter(
             "say what to subscribe to: topic=news, or topic=* for every topic",
         ));
     };
-    if names.any(|name| (name == "topic") != (first == "topic")) {
+    let is_legacy = *first == "topic";
+    if asked
+        .iter()
+        .any(|(name, _)| (*name == "topic") != is_legacy)
+    {
         return Err(Problem::bad_parameter(
             "name topics with `topic` or with `match`, not with both",
         ));
     }
-    let matchers: Vec<_> = query
-        .iter()
-        .filter(|(name, _)| names_topics(name))
-        .map(|(name, value)| match name {
-            "topic" => legacy(value),
-            "match" | "match_exact" => matcher(value),
-            _ => Err(Problem::bad_parameter(format!(
-                "`{name}` is not supported: use `match` or `match_exact` with one topic, or `*` for every topic"
-            ))),
-        })
-        .collect::<Result<_, _>>()?;
-    if matchers.len() > limits.filters_per_stream_max {
+    // Before any of them is compiled.
+    if asked.len() > limits.filters_per_stream_max {
         return Err(Problem::bad_parameter(format!(
             "{} topics are asked for; one stream takes at most {} (filters_per_stream_max)",
-            matchers.len(),
+            asked.len(),
             limits.filters_per_stream_max
         )));
     }
-    Ok(matchers.into_iter().collect())
+    let matcher = |(name, value)| matcher(name, value, patterns);
+    asked.into_iter().map(matcher).collect()
 }
 
-/// mercure.md, 1.2: a selector with a `{` may be an RFC 6570 template. Matching it as plain text would match the wrong events.
-fn legacy(selector: &str) -> Result<Matcher, Problem> {
-    if selector.contains('{') {
-        return Err(Problem::bad_parameter(format!(
-            "`topic={selector}` is a URI template, which this hub does not match: name each topic in full, or use `*` for every \
-             topic; a topic that holds a brace can be named with `match=`"
-        )));
-    }
-    matcher(selector)
-}
-
-fn matcher(text: &str) -> Result<Matcher, Problem> {
-    if text == "*" {
-        return Ok(Matcher::Any);
-    }
-    Topic::parse(text)
-        .map(Matcher::Exact)
-        .map_err(|error| Problem::bad_parameter(format!("{text:?} is no topic: {error}")))
+fn matcher(name: &str, value: &str, patterns: &Patterns) -> Result<Matcher, Problem> {
+    let matcher = match name {
+        "topic" => patterns.selector(value),
+        "match" | "match_exact" => Patterns::exact(value),
+        "match_urlpattern" => patterns.url_pattern(value),
+        // mercure.md, 2.3: the other names that begin so are kept for what is to come.
+        _ => {
+            return Err(Problem::bad_parameter(format!(
+                "`{name}` is not supported: use `match` or `match_exact` with one topic, `match_urlpattern` with a URL pattern, \
+                 or `*` for every topic"
+            )));
+        }
+    };
+    matcher.map_err(|error| match error {
+        PatternError::Topic(error) => {
+            Problem::bad_parameter(format!("{value:?} is no topic: {error}"))
+        }
+        error => Problem::pattern(name, value, &error),
+    })
 }
 
 /// The topic in `/topics/{topic}`, decoded; slashes are part of it.
@@ -225,12 +227,13 @@ mod tests {
             filters_per_stream_max: 3,
             ..Limits::default()
         };
-        Ask::parse(path, &request.into_parts().0, &limits, 0)
+        let patterns = Patterns::with_base(Default::default(), "https://h.x/m").unwrap();
+        Ask::parse(path, &request.into_parts().0, &limits, &patterns, 0)
     }
 
     #[test]
     fn topics_in_both_dialects() {
-        let table: [(&str, Option<&[&str]>); 24] = [
+        let table: [(&str, Option<&[&str]>); 32] = [
             ("/m?topic=a", Some(&["a"])),
             ("/m?topic=a&topic=b&topic=a", Some(&["a", "b"])),
             ("/m?topic=*", Some(&["*"])),
@@ -243,9 +246,20 @@ mod tests {
             ("/m?topic=a&topic=b&topic=c&topic=d", None),
             ("/m", None),
             ("/m?topic=", None),
-            ("/m?topic=a%7Bid%7D", None),
+            ("/m?topic=a%7Bid%7D", Some(&["Template a{id}"])),
+            ("/m?topic=a%7B", Some(&["a{"])),
+            (
+                "/m?topic=%7Ba%7D&topic=b&topic=*",
+                Some(&["*", "b", "Template {a}"]),
+            ),
+            ("/m?match=a%7Bid%7D", Some(&["a{id}"])),
             ("/m?topic=a&match=b", None),
-            ("/m?match_urlpattern=a", None),
+            ("/m?match_urlpattern=a/:b&match=c", Some(&["c", "Url a/:b"])),
+            ("/m?match_urlpattern=*", Some(&["*"])),
+            ("/m?match_urlpattern=", None),
+            ("/m?match_urlpattern=(", None),
+            ("/m?matchurlpattern=a", None),
+            ("/m?match_uritemplate=a", None),
             ("/m?MATCH=a", None),
             ("/m?matchRegexp=a", None),
             ("/m?topic=a%0A", None),
@@ -263,6 +277,9 @@ mod tests {
             let got = parsed(target).ok().map(|ask| {
                 let name = |matcher: &Matcher| match matcher {
                     Matcher::Exact(topic) => topic.to_string(),
+                    Matcher::Pattern(pattern) => {
+                        format!("{:?} {}", pattern.kind(), pattern.as_str())
+                    }
                     _ => "*".to_owned(),
                 };
                 ask.routing.iter().map(name).collect::<Vec<_>>()

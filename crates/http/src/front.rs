@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tidewire_core::MatcherSet;
+use tidewire_core::{MatcherSet, Patterns};
 use tidewire_engine::driver::pull::Ender;
 use tidewire_engine::{EndReason, Feed, ShardConfig};
 use tidewire_log::{Append, AppendError, Appended, Event, Locate, Located, Log, Start};
@@ -28,6 +28,9 @@ pub struct Settings {
     pub limits: Limits,
     /// Who may do what.
     pub access: Access,
+    /// The hub's own URL as clients write it, like `https://example.com/.well-known/mercure`: relative URL patterns and topics
+    /// resolve against it. `None`: relative patterns match relative topics alone.
+    pub hub_url: Option<String>,
     /// Heartbeats, lives and deadlines of streams.
     pub streams: ShardConfig,
     /// How many threads hold subscribers without TLS (Linux). Zero: none, each stream is a task of its own, as on other systems.
@@ -47,6 +50,7 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             access: Access::default(),
+            hub_url: None,
             streams: ShardConfig::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             refuse_softly: true,
@@ -69,6 +73,7 @@ pub struct Front(Arc<Inner>);
 struct Inner {
     feed: Arc<Feed>,
     settings: Settings,
+    patterns: Patterns,
     slots: Arc<Slots>,
     counting: Counting,
     draining: AtomicBool,
@@ -84,8 +89,13 @@ impl Front {
     /// The front of a hub on this log.
     ///
     /// # Errors
-    /// If the threads for subscribers cannot be started.
+    /// If the threads for subscribers cannot be started, or the hub's URL is none.
     pub fn new(log: Arc<dyn Log>, settings: Settings) -> std::io::Result<Self> {
+        let limits = settings.limits.patterns();
+        let patterns = match &settings.hub_url {
+            Some(url) => Patterns::with_base(limits, url).map_err(std::io::Error::other)?,
+            None => Patterns::new(limits),
+        };
         let slots = Slots::new(settings.limits.subscribers_max);
         #[cfg(target_os = "linux")]
         let at_end = {
@@ -106,6 +116,7 @@ impl Front {
             feed: Feed::new(log),
             slots,
             settings,
+            patterns,
             counting: Counting::default(),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
@@ -157,6 +168,12 @@ impl Front {
     #[cfg(target_os = "linux")]
     pub(crate) fn shards(&self) -> Option<&Arc<tidewire_engine::driver::epoll::Shards>> {
         self.0.shards.as_ref()
+    }
+
+    /// What makes its patterns, and counts them.
+    #[must_use]
+    pub fn patterns(&self) -> &Patterns {
+        &self.0.patterns
     }
 
     pub(crate) fn access(&self) -> &Access {

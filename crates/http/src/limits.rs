@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tidewire_core::PatternLimits;
+
 /// What one request may ask for. Beyond it the request is refused with the limit's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,6 +14,10 @@ pub struct Limits {
     pub topics_per_event_max: usize,
     /// How many topics a subscriber may ask for.
     pub filters_per_stream_max: usize,
+    /// The longest pattern, in bytes.
+    pub pattern_bytes_max: usize,
+    /// How many bytes all distinct patterns in use may take together.
+    pub patterns_bytes_max: usize,
     /// The greatest JSON array of events, in bytes.
     pub array_bytes_max: usize,
     /// How many subscribers are served at once.
@@ -39,6 +45,8 @@ impl Default for Limits {
             event_bytes_max: 1 << 20,
             topics_per_event_max: 1000,
             filters_per_stream_max: 1000,
+            pattern_bytes_max: PatternLimits::default().pattern_bytes_max,
+            patterns_bytes_max: PatternLimits::default().patterns_bytes_max,
             array_bytes_max: 16 << 20,
             subscribers_max: usize::MAX,
             head_bytes_max: 64 << 10,
@@ -58,6 +66,13 @@ impl Limits {
         self.event_bytes_max
             .saturating_mul(3)
             .saturating_add(TOPICS_ROOM)
+    }
+
+    pub(crate) fn patterns(&self) -> PatternLimits {
+        let mut limits = PatternLimits::default();
+        limits.pattern_bytes_max = self.pattern_bytes_max;
+        limits.patterns_bytes_max = self.patterns_bytes_max;
+        limits
     }
 
     /// The longest line of NDJSON: an escape makes six bytes of one, and the topics come on top.

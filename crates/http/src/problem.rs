@@ -10,6 +10,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::json;
 use tidewire_auth::Refusal;
+use tidewire_core::PatternError;
 use tidewire_log::AppendError;
 
 /// How long a program should wait before it tries a temporary refusal again, in seconds.
@@ -131,6 +132,11 @@ impl Problem {
 
     /// RFC 6750, section 3: what is said of tokens. The sentence of a refusal holds no secret.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
+        if let Refusal::Pattern(error) = refusal
+            && error.is_temporary()
+        {
+            return Self::unavailable(format!("{refusal}; try again later"));
+        }
         let (status, title) = match refusal {
             Refusal::NotGranted(_) => (StatusCode::FORBIDDEN, "The token does not allow it"),
             _ => (
@@ -142,6 +148,14 @@ impl Problem {
             extra: Extra::Challenge(refusal.error_code()),
             ..Self::new(status, "not-authorized", title, refusal.to_string())
         }
+    }
+
+    /// A matcher that cannot be used; says of which parameter.
+    pub(crate) fn pattern(parameter: &str, text: &str, error: &PatternError) -> Self {
+        if error.is_temporary() {
+            return Self::unavailable(format!("{error}; try again later"));
+        }
+        Self::bad_parameter(format!("`{parameter}={}`: {error}", shortened(text)))
     }
 
     /// A publish to a topic that the token does not name. Nothing of the event is stored (mercure.md, 0.11).
@@ -198,6 +212,15 @@ impl Problem {
     pub(crate) fn of_event(mut self, index: usize) -> Self {
         self.detail = format!("event {index}: {}", self.detail).into();
         self
+    }
+}
+
+/// Enough of a text to know it by.
+fn shortened(text: &str) -> Cow<'_, str> {
+    const CHARS_MAX: usize = 200;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
     }
 }
 

@@ -51,7 +51,13 @@ async fn subscribe(front: &Front, path: Path, request: &Parts) -> Response {
 
 async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Response, Problem> {
     let grant = token::grant(front, request, Role::Subscriber)?;
-    let ask = Ask::parse(path, request, front.limits(), front.now_ms())?;
+    let ask = Ask::parse(
+        path,
+        request,
+        front.limits(),
+        front.patterns(),
+        front.now_ms(),
+    )?;
     if front.is_draining() {
         return Err(Problem::unavailable(
             "the hub is ending; subscribe again in a moment",

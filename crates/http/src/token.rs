@@ -21,6 +21,7 @@ pub(crate) fn grant(front: &Front, request: &Parts, role: Role) -> Result<Grant,
         role,
         &access.keys,
         access.anonymous,
+        front.patterns(),
         front.now_ms(),
     )
     .map_err(|refusal| {

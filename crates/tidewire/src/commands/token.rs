@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tidewire_auth::{Algorithm, Anonymous, Claims, Key, Keys, Role, inspect, keygen, mint};
+use tidewire_core::Patterns;
 
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Lasting, Limit};
@@ -252,7 +253,15 @@ fn check<E>(token: &str, key: &KeyArgs, claims: &Result<Claims, E>) -> Outcome {
         publisher: Some(key.clone()),
         subscriber: Some(key),
     };
-    match tidewire_auth::decide(Some(token), role, &keys, Anonymous::None, clock::now_ms()) {
+    let patterns = Patterns::default();
+    match tidewire_auth::decide(
+        Some(token),
+        role,
+        &keys,
+        Anonymous::None,
+        &patterns,
+        clock::now_ms(),
+    ) {
         Ok(_) => {
             output::say("a hub with this key takes it");
             Ok(())
