@@ -6,6 +6,7 @@
 mod fanout;
 mod fleet;
 mod http1;
+mod http2;
 mod idle;
 mod latency;
 mod ledger;
@@ -23,6 +24,7 @@ mod storm;
 mod subscriber;
 mod target;
 mod template;
+mod tls;
 mod wire;
 
 use clap::{Args, Subcommand};

@@ -211,7 +211,9 @@ fn gone() -> Failure {
 /// Shares the crowd out among as many processes as it needs.
 fn tasks(crowd: &Crowd, args: &CrowdArgs) -> Outcome<Vec<Task>> {
     let fit = connections_max();
-    let needed = crowd.connections().div_ceil(fit).max(1);
+    let streams = args.streams().max(1);
+    let sockets = crowd.connections() - crowd.readers + crowd.readers.div_ceil(streams);
+    let needed = sockets.div_ceil(fit).max(1);
     let mut count = args.processes.unwrap_or(needed).max(1);
     if crowd.topics.count > 1 {
         count = count.min(crowd.topics.count);
@@ -253,6 +255,8 @@ fn tasks(crowd: &Crowd, args: &CrowdArgs) -> Outcome<Vec<Task>> {
                 stalled: share(crowd.stalled, index),
                 patterns,
                 run: crowd.run.clone(),
+                streams: args.streams(),
+                trust: args.trust(),
                 payload: args.payload,
                 publishers: crowd.publishers,
                 check: match crowd.readers {
@@ -262,12 +266,12 @@ fn tasks(crowd: &Crowd, args: &CrowdArgs) -> Outcome<Vec<Task>> {
                 keeps_ids: crowd.keeps_ids,
                 origin_ns: crowd.origin_ns,
                 connecting: args.connecting.max(1),
-                source: source(&crowd.place, index, crowd.connections() > PORTS_PER_SOURCE),
+                source: source(&crowd.place, index, sockets > PORTS_PER_SOURCE),
                 report_ns: u64::try_from(crowd.report.as_nanos()).unwrap_or(u64::MAX),
             }
         })
         .collect();
-    match tasks.iter().find(|task| task.readers + task.stalled > fit) {
+    match tasks.iter().find(|task| task.readers.div_ceil(streams) + task.stalled > fit) {
         None => Ok(tasks),
         Some(_) => Err(Failure::usage(format!(
             "{} connections do not fit into {count} processes of {fit} each",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::payload::{PAYLOAD_BYTES_MIN, PUBLISHERS_MAX};
+use super::tls::Trust;
 use crate::failure::{Failure, Outcome};
 
 /// Which server, and how it is asked.
@@ -94,6 +95,22 @@ pub(super) struct CrowdArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = payload_bytes)]
     pub(super) payload: usize,
 
+    /// Subscribe over HTTP/2 (without TLS: by prior knowledge)
+    #[arg(long)]
+    pub(super) http2: bool,
+
+    /// Streams on each HTTP/2 connection
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "http2")]
+    pub(super) streams: usize,
+
+    /// Take any certificate of an https:// server
+    #[arg(long)]
+    pub(super) insecure: bool,
+
+    /// File with the certificates (PEM) that an https:// server's must be signed by
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+
     /// Wait after the last connection
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
     pub(super) settle: Duration,
@@ -130,6 +147,23 @@ pub(super) struct PaceArgs {
     /// At `max`: events that may be published and not yet delivered to the slowest healthy subscriber
     #[arg(long, value_name = "EVENTS", default_value_t = 1_000)]
     pub(super) window: u64,
+}
+
+impl CrowdArgs {
+    /// Readers on one HTTP/2 connection; 0 is HTTP/1.1.
+    pub(super) fn streams(&self) -> usize {
+        match self.http2 {
+            true => self.streams.max(1),
+            false => 0,
+        }
+    }
+
+    pub(super) fn trust(&self) -> Trust {
+        Trust {
+            ca: self.ca.clone(),
+            is_insecure: self.insecure,
+        }
+    }
 }
 
 impl PaceArgs {

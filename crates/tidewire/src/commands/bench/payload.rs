@@ -136,6 +136,12 @@ impl Default for Carry {
     }
 }
 
+impl Carry {
+    pub(super) fn is_empty(&self) -> bool {
+        self.have == 0
+    }
+}
+
 /// Finds the events of one run in byte streams; one serves any number of connections.
 #[derive(Debug)]
 pub(super) struct Scanner {

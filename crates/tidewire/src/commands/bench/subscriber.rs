@@ -4,6 +4,7 @@
 //! kernel's, one look at the clock for each read. The parent process tells it what to do, and is told how far it is.
 
 mod books;
+mod frames;
 mod ids;
 mod link;
 
@@ -17,10 +18,12 @@ use self::books::Books;
 use self::ids::IdReader;
 use self::link::{Link, Phase, Role};
 use super::http1::Piece;
+use super::http2;
 use super::payload::Run;
 use super::socket::{self, Moved, now_ns};
 use super::target::{Header, Place, write_headers};
 use super::template::Fill;
+use super::tls::{Tls, Transport};
 use super::wire::{News, Order, Progress, Return, Tally, Task};
 use crate::failure::{Failure, Outcome};
 
@@ -44,7 +47,15 @@ impl Subscriber {
         };
         let task = serde_json::from_slice(&line)
             .map_err(|why| Failure::usage(format!("this is no task: {why}")))?;
-        let mut worker = Worker::new(task, input)?;
+        let mut worker = match Worker::new(task, input) {
+            Ok(worker) => worker,
+            Err(failure) => {
+                tell(&News::Failed(
+                    "a subscriber process could not begin".to_owned(),
+                ));
+                return Err(failure);
+            }
+        };
         let news = match worker.run() {
             Ok(None) => return Ok(()),
             Ok(Some(tally)) => News::Tally(Box::new(tally)),
@@ -96,6 +107,7 @@ fn tell(news: &News) {
 
 struct Worker {
     task: Task,
+    tls: Option<Tls>,
     epoll: OwnedFd,
     links: Vec<Link>,
     /// The next link to connect.
@@ -127,11 +139,17 @@ impl Worker {
         let patterns = task.patterns.as_ref();
         let patterns = patterns.map_or(0..0, |p| p.first..p.first + p.count);
         let roles = (0..task.readers)
+            .step_by(task.streams.max(1))
             .map(Role::Reader)
             .chain(patterns.map(Role::Pattern))
             .chain((0..task.stalled).map(Role::Stalled));
+        let tls = match task.place.is_tls {
+            true => Some(Tls::new(&task.trust, task.streams > 0).map_err(Failure::usage)?),
+            false => None,
+        };
         let ids = if task.keeps_ids { task.readers } else { 0 };
         Ok(Self {
+            tls,
             epoll,
             links: roles.map(Link::new).collect(),
             next: 0,
@@ -184,12 +202,14 @@ impl Worker {
                 Some(returning) => returning.source,
                 None => self.task.source,
             };
-            let socket = socket::connect(self.place(self.next).address, source)
+            let place = self.place(self.next);
+            let socket = socket::connect(place.address, source)
                 .map_err(|errno| format!("cannot connect: {errno}"))?;
             let data = EventData::new_u64(self.next as u64);
             epoll::add(&self.epoll, &socket, data, EventFlags::OUT)
                 .map_err(|errno| format!("epoll: {errno}"))?;
-            self.links[self.next].begin(socket);
+            let transport = Transport::new(socket, place, self.tls.as_ref())?;
+            self.links[self.next].begin(transport);
             self.next += 1;
             self.pending += 1;
         }
@@ -218,44 +238,64 @@ impl Worker {
 
     /// The connection is there: sends the request.
     fn ask(&mut self, link: usize) -> Ended<()> {
-        let request = self.request(link);
-        let Some(socket) = &self.links[link].socket else {
+        let is_reader = matches!(self.links[link].role, Role::Reader(_));
+        let is_http2 = self.task.streams > 0 && is_reader;
+        let mut request = Vec::new();
+        match is_http2 {
+            true => http2::write_preface(&mut request),
+            false => request = self.request(link),
+        }
+        let address = self.place(link).address;
+        let is_stalled = matches!(self.links[link].role, Role::Stalled(_));
+        let entry = &mut self.links[link];
+        let Some(transport) = &mut entry.socket else {
             return Ok(());
         };
-        if let Some(errno) = socket::error(socket) {
-            return Err(format!(
-                "cannot connect to {}: {errno}",
-                self.place(link).address
-            ));
+        if let Some(errno) = socket::error(&transport.socket) {
+            return Err(format!("cannot connect to {address}: {errno}"));
         }
-        if socket::send(socket, &request) != Moved::Bytes(request.len()) {
-            return Err("the server does not take a request".to_owned());
-        }
-        let is_stalled = matches!(self.links[link].role, Role::Stalled(_));
-        let flags = match is_stalled {
-            true => EventFlags::RDHUP,
-            false => EventFlags::IN,
-        };
-        epoll::modify(&self.epoll, socket, EventData::new_u64(link as u64), flags)
-            .map_err(|errno| format!("epoll: {errno}"))?;
-        self.links[link].phase = Phase::Asking;
+        transport.send(&request)?;
+        entry.phase = Phase::Asking;
+        entry.session = is_http2.then(Box::default);
         if is_stalled {
-            self.has_connected();
+            self.pending -= 1;
+            self.connected += 1;
         }
-        Ok(())
+        self.listen(link, is_stalled)
     }
 
-    fn has_connected(&mut self) {
-        self.pending -= 1;
-        self.connected += 1;
+    /// Waits for what the link has to read, and to write.
+    fn listen(&self, link: usize, is_stalled: bool) -> Ended<()> {
+        let Some(transport) = &self.links[link].socket else {
+            return Ok(());
+        };
+        let flags = match (is_stalled, transport.wants_write()) {
+            (true, _) => EventFlags::RDHUP,
+            (false, true) => EventFlags::IN | EventFlags::OUT,
+            (false, false) => EventFlags::IN,
+        };
+        let data = EventData::new_u64(link as u64);
+        epoll::modify(&self.epoll, &transport.socket, data, flags)
+            .map_err(|errno| format!("epoll: {errno}"))
     }
 
     fn request(&self, link: usize) -> Vec<u8> {
-        let place = self.place(link);
+        let mut request = Vec::with_capacity(512);
+        self.with_request(self.links[link].role, |fill, own| {
+            self.place(link).write_request("GET", fill, &mut request);
+            write_headers(own, &mut request);
+            write_headers(&self.task.headers, &mut request);
+        });
+        request.extend_from_slice(b"\r\n");
+        request
+    }
+
+    /// Gives what is particular about a subscriber's request: what fills its URL, and its own headers.
+    fn with_request<T>(&self, role: Role, write: impl FnOnce(Fill<'_>, &[Header]) -> T) -> T {
         let mut fill = Fill::default();
         let mut last_id = None;
         let topic;
-        match self.links[link].role {
+        match role {
             Role::Pattern(number) => fill.number = number,
             Role::Stalled(number) | Role::Reader(number) => {
                 topic = self.task.topics.names.name(self.task.topics.topic(number));
@@ -267,8 +307,6 @@ impl Worker {
         let last_id = last_id.filter(|_| returning.is_some());
         let id_query = returning.and_then(|returning| returning.id_query.as_deref());
         fill.parameter = id_query.zip(last_id);
-        let mut request = Vec::with_capacity(512);
-        place.write_request("GET", fill, &mut request);
         let mut headers: Vec<Header> = vec![
             ("Accept".to_owned(), "text/event-stream".to_owned()),
             ("Cache-Control".to_owned(), "no-cache".to_owned()),
@@ -276,23 +314,39 @@ impl Worker {
         if let (Some(id), None) = (last_id, id_query) {
             headers.push(("Last-Event-ID".to_owned(), id.to_owned()));
         }
-        write_headers(&headers, &mut request);
-        write_headers(&self.task.headers, &mut request);
-        request.extend_from_slice(b"\r\n");
-        request
+        write(fill, &headers)
     }
 
     // Reading
 
     #[inline]
     fn read(&mut self, index: usize) -> Ended<()> {
-        let Some(socket) = &self.links[index].socket else {
-            return Ok(());
-        };
-        match socket::receive(socket, &mut self.buffer) {
-            Moved::Blocked => Ok(()),
-            Moved::Closed => self.lose(index),
-            Moved::Bytes(bytes) => self.take(index, bytes),
+        loop {
+            let Some(transport) = &mut self.links[index].socket else {
+                return Ok(());
+            };
+            let had_to_write = transport.wants_write();
+            if had_to_write {
+                transport.flush()?;
+            }
+            let moved = transport.receive(&mut self.buffer)?;
+            let is_done = moved == Moved::Blocked || !transport.is_tls();
+            match moved {
+                Moved::Closed => return self.lose(index),
+                Moved::Bytes(bytes) => self.take(index, bytes)?,
+                Moved::Blocked => {}
+            }
+            let Some(transport) = &mut self.links[index].socket else {
+                return Ok(());
+            };
+            if transport.wants_write() || had_to_write {
+                transport.flush()?;
+                self.listen(index, false)?;
+            }
+            // The kernel says again what is left of a plain socket; what TLS has taken from it, nobody says.
+            if is_done {
+                return Ok(());
+            }
         }
     }
 
@@ -302,6 +356,9 @@ impl Worker {
         let now_ns = now_ns().saturating_sub(self.task.origin_ns);
         self.last_ns = now_ns;
         self.books.read(count, now_ns);
+        if self.links[index].session.is_some() {
+            return self.take_frames(index, count, now_ns);
+        }
         let link = &mut self.links[index];
         let mut bytes = &self.buffer[..count];
         loop {
@@ -344,9 +401,12 @@ impl Worker {
             Phase::Open => {}
             _ => return Err("the server closed a connection without an answer".to_owned()),
         }
+        let is_http2 = link.session.is_some();
         link.close(Phase::Ended);
-        if let Role::Reader(reader) = link.role {
-            self.books.lose(reader);
+        if let Role::Reader(first) = link.role {
+            let streams = if is_http2 { self.task.streams } else { 1 };
+            let end = (first + streams).min(self.task.readers);
+            (first..end).for_each(|reader| self.books.lose(reader));
         }
         Ok(())
     }

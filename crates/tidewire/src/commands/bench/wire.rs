@@ -9,6 +9,7 @@ use super::latency::Counts;
 use super::ledger::Findings;
 use super::options::Check;
 use super::target::{Header, Place};
+use super::tls::Trust;
 
 /// What one subscriber process is to do: its first line.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -23,6 +24,9 @@ pub(super) struct Task {
     /// Subscribers of patterns, which read and are not checked.
     pub(super) patterns: Option<Patterns>,
     pub(super) run: String,
+    /// Readers on one HTTP/2 connection; 0 is HTTP/1.1.
+    pub(super) streams: usize,
+    pub(super) trust: Trust,
     /// Bytes of an event's data.
     pub(super) payload: usize,
     pub(super) publishers: usize,

@@ -1,0 +1,264 @@
+//! A connection with or without TLS: bytes out, bytes in, never waiting.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use serde::{Deserialize, Serialize};
+
+use super::socket::{self, Moved};
+use super::target::Place;
+
+/// Whose certificates are taken.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(super) struct Trust {
+    /// File with certificates (PEM) of those who may sign a server's.
+    pub(super) ca: Option<PathBuf>,
+    /// Anybody's.
+    pub(super) is_insecure: bool,
+}
+
+/// How to speak TLS: shared by all connections.
+#[derive(Clone, Debug)]
+pub(super) struct Tls(Arc<ClientConfig>);
+
+impl Tls {
+    /// For HTTP/2 or HTTP/1.1, as ALPN tells the server.
+    pub(super) fn new(trust: &Trust, is_http2: bool) -> Result<Self, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|why| why.to_string())?;
+        let mut config = match (&trust.ca, trust.is_insecure) {
+            (_, true) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+                .with_no_client_auth(),
+            (Some(path), false) => builder
+                .with_root_certificates(roots(path)?)
+                .with_no_client_auth(),
+            (None, false) => return Err("https needs --ca FILE or --insecure".to_owned()),
+        };
+        let protocol = if is_http2 { "h2" } else { "http/1.1" };
+        config.alpn_protocols = vec![protocol.into()];
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+fn roots(path: &PathBuf) -> Result<RootCertStore, String> {
+    let wrong = |why: String| format!("--ca {}: {why}", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|why| wrong(why.to_string()))? {
+        let certificate = certificate.map_err(|why| wrong(why.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|why| wrong(why.to_string()))?;
+    }
+    Ok(roots)
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Transport {
+    pub(super) socket: OwnedFd,
+    tls: Option<Box<ClientConnection>>,
+    /// Without TLS: what is not written yet.
+    out: Vec<u8>,
+}
+
+impl Transport {
+    pub(super) fn new(socket: OwnedFd, place: &Place, tls: Option<&Tls>) -> Result<Self, String> {
+        let session = match tls {
+            Some(tls) if place.is_tls => Some(Box::new(session(tls, place)?)),
+            _ => None,
+        };
+        Ok(Self {
+            socket,
+            tls: session,
+            out: Vec::new(),
+        })
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Takes bytes to be written, and writes what the socket takes.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
+        match &mut self.tls {
+            Some(session) => session
+                .writer()
+                .write_all(bytes)
+                .map_err(|why| why.to_string())?,
+            None => self.out.extend_from_slice(bytes),
+        }
+        self.flush()
+    }
+
+    /// Writes what the socket takes.
+    pub(super) fn flush(&mut self) -> Result<(), String> {
+        let mut wire = Wire(&self.socket);
+        if let Some(session) = &mut self.tls {
+            while session.wants_write() {
+                match session.write_tls(&mut wire) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+            return Ok(());
+        }
+        let mut written = 0;
+        while written < self.out.len() {
+            match socket::send(&self.socket, &self.out[written..]) {
+                Moved::Bytes(bytes) => written += bytes,
+                Moved::Blocked => break,
+                Moved::Closed => return Err("the server closed a connection".to_owned()),
+            }
+        }
+        if written == self.out.len() {
+            // Most connections write once: their buffers should not stay.
+            self.out = Vec::new();
+        } else {
+            self.out.drain(..written);
+        }
+        Ok(())
+    }
+
+    /// Whether something waits to be written.
+    pub(super) fn wants_write(&self) -> bool {
+        !self.out.is_empty()
+            || self
+                .tls
+                .as_ref()
+                .is_some_and(|session| session.wants_write())
+    }
+
+    /// Reads once. With TLS there may be more to read although the socket has nothing: call until it is blocked.
+    #[inline]
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<Moved, String> {
+        match &mut self.tls {
+            None => Ok(socket::receive(&self.socket, buffer)),
+            Some(session) => receive_tls(session, &self.socket, buffer),
+        }
+    }
+}
+
+fn session(tls: &Tls, place: &Place) -> Result<ClientConnection, String> {
+    let authority = place.authority.as_str();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    let name = ServerName::try_from(host).map_err(|why| why.to_string())?;
+    let mut session =
+        ClientConnection::new(Arc::clone(&tls.0), name).map_err(|why| why.to_string())?;
+    // A request with a thousand streams is larger than the default.
+    session.set_buffer_limit(None);
+    Ok(session)
+}
+
+fn receive_tls(
+    session: &mut ClientConnection,
+    socket: &OwnedFd,
+    buffer: &mut [u8],
+) -> Result<Moved, String> {
+    let mut wire = Wire(socket);
+    loop {
+        match session.reader().read(buffer) {
+            Ok(0) => return Ok(Moved::Closed),
+            Ok(bytes) => return Ok(Moved::Bytes(bytes)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return Ok(Moved::Closed),
+        }
+        match session.read_tls(&mut wire) {
+            Ok(0) => return Ok(Moved::Closed),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Moved::Blocked),
+            Err(_) => return Ok(Moved::Closed),
+        }
+        session
+            .process_new_packets()
+            .map_err(|why| format!("TLS: {why}"))?;
+    }
+}
+
+/// The socket as rustls wants it.
+struct Wire<'a>(&'a OwnedFd);
+
+impl Read for Wire<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match socket::receive(self.0, buffer) {
+            Moved::Bytes(bytes) => Ok(bytes),
+            Moved::Blocked => Err(ErrorKind::WouldBlock.into()),
+            Moved::Closed => Ok(0),
+        }
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match socket::send(self.0, bytes) {
+            Moved::Bytes(bytes) => Ok(bytes),
+            Moved::Blocked => Err(ErrorKind::WouldBlock.into()),
+            Moved::Closed => Err(ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes any certificate, as `--insecure` asks; that its owner has the key is still checked.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
