@@ -58,6 +58,31 @@ fn equal_cursors_read_the_log_once() {
     }
 }
 
+/// Clients that come back with different cursors cost a read for each block of the log, not one each; and each gets what it
+/// missed in one write.
+#[test]
+fn a_reconnect_storm_reads_the_log_once_a_block() {
+    let mut world = World::new(quiet());
+    world.publish_many("a", 0..1000);
+    let last = world.tail();
+    let sinks: Vec<_> = (0..1000)
+        .map(|client| {
+            // 1 to 100 events behind; three positions each.
+            let behind = 1 + client % 100;
+            let wants = world.wants(&["a"], last - 3 * behind as u64);
+            (behind, world.join(wants).1)
+        })
+        .collect();
+    let reads = world.shard.counters().reads_batch;
+    world.run();
+    let reads = world.shard.counters().reads_batch - reads;
+    assert!(reads <= 4, "{reads} reads for two blocks");
+    for (behind, sink) in sinks {
+        assert_eq!(sink.words(), numbers(1000 - behind..1000));
+        assert!(sink.offers() <= 3, "{} writes", sink.offers());
+    }
+}
+
 #[test]
 fn a_full_sink_stands_still_and_misses_nothing() {
     let mut world = World::new(quiet());

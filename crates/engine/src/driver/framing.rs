@@ -14,7 +14,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    fn bytes(self, frame: Frame<'_>) -> &[u8] {
+    pub(super) fn bytes(self, frame: Frame<'_>) -> &[u8] {
         match self {
             Self::Chunked => frame.chunk(),
             Self::Bare => frame.bare(),

@@ -148,6 +148,23 @@ impl SocketSink {
         }
     }
 
+    /// The common case, one frame and nothing owed: a bare `send`, with nothing gathered.
+    fn send_one(&mut self, frame: Frame<'_>) -> Offer {
+        let bytes = self.framing.bytes(frame);
+        let sent = match attempt(|| rustix::net::send(&self.socket, bytes, FLAGS)) {
+            Ok(sent) => sent,
+            Err(Gone) => return Offer::Closed,
+        };
+        self.bytes += sent as u64;
+        if sent == bytes.len() {
+            return Offer::Taken;
+        }
+        let mut owed = self.take_owed();
+        let taken = owed.account(&[frame], sent);
+        self.keep(owed, true);
+        Offer::Full { taken }
+    }
+
     /// One gathered write of what is owed and then these frames; says how many of the frames are taken.
     fn send(&mut self, frames: &[Frame<'_>]) -> Result<usize, Gone> {
         let mut owed = self.take_owed();
@@ -163,6 +180,9 @@ impl SocketSink {
 
 impl Sink for SocketSink {
     fn offer(&mut self, frames: &[Frame<'_>]) -> Offer {
+        if let ([frame], None) = (frames, &self.rare) {
+            return self.send_one(*frame);
+        }
         let mut taken = 0;
         while !self.is_full() {
             if taken == frames.len() && !self.owes() {
@@ -177,11 +197,17 @@ impl Sink for SocketSink {
     }
 }
 
+/// A reset must be an answer here, not a signal to the process.
+const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
 fn write(socket: &TcpStream, pieces: &[IoSlice<'_>]) -> Result<usize, Gone> {
+    attempt(|| rustix::net::sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), FLAGS))
+}
+
+/// How many bytes the socket took; none, if it takes none at the moment.
+fn attempt(mut send: impl FnMut() -> rustix::io::Result<usize>) -> Result<usize, Gone> {
     loop {
-        let mut control = SendAncillaryBuffer::default();
-        // A reset must be an answer here, not a signal to the process.
-        match rustix::net::sendmsg(socket, pieces, &mut control, SendFlags::NOSIGNAL) {
+        match send() {
             Ok(sent) => return Ok(sent),
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => return Ok(0),
             Err(Errno::INTR) => {}
