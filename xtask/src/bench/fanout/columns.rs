@@ -33,6 +33,8 @@ const RSS: Column = column(
     1.0,
 );
 const CAUGHT_UP: Column = column("caught up s", "/caught_up_s", 1.0);
+/// Near 1 where events leave alone; more where a server was behind and coalesced.
+const TOGETHER: Column = column("events a read", "/events_per_read", 1.0);
 const LOST: Column = column("lost", "/lost", 1.0);
 const DISORDERED: Column = column("out of order", "/out_of_order", 1.0);
 const REACHED: Column = column("one event to all, s", "/reached_all_s", 1.0);
@@ -44,8 +46,16 @@ const RSS_MAX: Column = column(
 
 pub(crate) fn of(target: &str) -> &'static [Column] {
     match target {
-        "T1" => &[CPU_DELIVERY, P50, P99, CPU_PERCENT],
-        "T2" => &[CPU_DELIVERY, DELIVERIES, P50, P99, LOST, DISORDERED],
+        "T1" => &[CPU_DELIVERY, P50, P99, CPU_PERCENT, TOGETHER],
+        "T2" => &[
+            CPU_DELIVERY,
+            DELIVERIES,
+            P50,
+            P99,
+            TOGETHER,
+            LOST,
+            DISORDERED,
+        ],
         "T3" => &[PUBLISHES, CPU_PUBLISH, P50, P99, LOST],
         "T4" => &[PUBLISHES, CPU_PUBLISH, P99],
         "T5" => &[RSS, CPU_PERCENT, REACHED],
