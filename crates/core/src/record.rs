@@ -71,7 +71,8 @@ impl RecordFields<'_> {
             .iter()
             .map(|topic| 2 + topic.as_bytes().len())
             .sum();
-        buf.reserve(HEADER + topics_bytes + 128 + frame.chunk().len());
+        // Exact, so that the block of a single event is made of these bytes as they are.
+        buf.reserve(HEADER + topics_bytes + self.fields_bytes() + frame.chunk().len());
         buf.push(VERSION);
         buf.push(if self.private { FLAG_PRIVATE } else { 0 });
         buf.extend_from_slice(&topics.to_le_bytes());
@@ -92,9 +93,19 @@ impl RecordFields<'_> {
         }
         let before = buf.len();
         self.encode_fields(buf);
+        debug_assert_eq!(buf.len() - before, self.fields_bytes());
         let fields_bytes = length(buf.len() - before);
         buf[fields_at..fields_at + 4].copy_from_slice(&fields_bytes.to_le_bytes());
         buf.extend_from_slice(frame.chunk());
+    }
+
+    fn fields_bytes(&self) -> usize {
+        let sizes = [
+            self.publisher_id.map(str::len),
+            self.producer.map(|_| size_of::<ProducerKey>()),
+            self.expires_ms.map(|_| size_of::<u64>()),
+        ];
+        sizes.iter().flatten().map(|size| FIELD_HEADER + size).sum()
     }
 
     fn encode_fields(&self, buf: &mut Vec<u8>) {

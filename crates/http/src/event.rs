@@ -1,6 +1,8 @@
 //! An event at the door: parts from a form, a JSON object or a query become an [`Event`] that cannot be wrong.
 
-use serde::Deserialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use tidewire_codec::{EventId, EventType};
 use tidewire_core::{Grant, MatcherSet, ProducerKey, TOPIC_BYTES_MAX, Topic, unseen_character};
@@ -20,24 +22,39 @@ const HUB_PATH: &str = "/.well-known/mercure";
 
 /// An event as a publisher wrote it. Members that it does not know are ignored, as the form's unknown fields are.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct RawEvent {
-    #[serde(default)]
-    pub(crate) topic: Option<String>,
-    #[serde(default)]
-    pub(crate) topics: Option<Vec<String>>,
-    #[serde(default)]
-    pub(crate) data: Option<String>,
-    #[serde(default, rename = "type")]
-    pub(crate) event_type: Option<String>,
-    #[serde(default)]
-    pub(crate) id: Option<String>,
+pub(crate) struct RawEvent<'a> {
+    #[serde(default, borrow, deserialize_with = "text")]
+    pub(crate) topic: Option<Cow<'a, str>>,
+    #[serde(default, borrow, deserialize_with = "texts")]
+    pub(crate) topics: Option<Vec<Cow<'a, str>>>,
+    #[serde(default, borrow, deserialize_with = "text")]
+    pub(crate) data: Option<Cow<'a, str>>,
+    #[serde(default, borrow, rename = "type", deserialize_with = "text")]
+    pub(crate) event_type: Option<Cow<'a, str>>,
+    #[serde(default, borrow, deserialize_with = "text")]
+    pub(crate) id: Option<Cow<'a, str>>,
     #[serde(default)]
     pub(crate) private: Option<bool>,
     #[serde(default)]
     pub(crate) retry: Option<u64>,
 }
 
-impl RawEvent {
+/// A string of a JSON document, as it stands there if it has no escapes: serde borrows inside of an `Option` only when told so.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    let text = Option::<Text<'de>>::deserialize(from)?;
+    Ok(text.map(|text| text.0))
+}
+
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Cow<'de, str>>>, D::Error> {
+    let texts = Option::<Vec<Text<'de>>>::deserialize(from)?;
+    Ok(texts.map(|texts| texts.into_iter().map(|text| text.0).collect()))
+}
+
+impl RawEvent<'_> {
     /// Checks every part of it.
     pub(crate) fn check(self, limits: &Limits, now_ms: u64) -> Result<Event, Problem> {
         let names = match (self.topic, self.topics) {
@@ -47,7 +64,7 @@ impl RawEvent {
             (topic, topics) => topics.unwrap_or_else(|| topic.into_iter().collect()),
         };
         let topics = check_topics(&names, limits)?;
-        let data = self.data.unwrap_or_default();
+        let data = self.data.unwrap_or_default().into_owned();
         if data.len() > limits.event_bytes_max {
             return Err(Problem::too_large(format!(
                 "the event's data has {} bytes; at most {} are taken (event_bytes_max)",
@@ -68,7 +85,7 @@ impl RawEvent {
     }
 }
 
-fn check_topics(names: &[String], limits: &Limits) -> Result<Vec<Topic>, Problem> {
+fn check_topics(names: &[Cow<'_, str>], limits: &Limits) -> Result<Vec<Topic>, Problem> {
     if names.is_empty() {
         return Err(Problem::bad_event("the event has no topic: give `topic`"));
     }
@@ -98,7 +115,8 @@ fn check_topics(names: &[String], limits: &Limits) -> Result<Vec<Topic>, Problem
 /// mercure.md, 2.21: resolved against the hub's URL, without dot segments and needless escapes, is it the hub's path or below?
 fn is_reserved(topic: &str) -> bool {
     // Nothing else can resolve there; most topics are spared the parser.
-    if !topic.to_ascii_lowercase().contains("mercure") && !topic.contains('%') {
+    let names_it = |bytes: &[u8]| bytes.eq_ignore_ascii_case(b"mercure");
+    if !topic.contains('%') && !topic.as_bytes().windows(7).any(names_it) {
         return false;
     }
     let resolved = Url::parse(HUB_URL).and_then(|hub| hub.join(topic));
@@ -264,7 +282,7 @@ fn truncated(hash: Sha256) -> [u8; 16] {
 mod tests {
     use super::*;
 
-    fn raw(json: &str) -> RawEvent {
+    fn raw(json: &str) -> RawEvent<'_> {
         serde_json::from_str(json).unwrap()
     }
 

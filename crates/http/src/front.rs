@@ -1,5 +1,6 @@
 //! A hub's front: what every request needs to know. One for each hub, shared by all its listeners.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::access::Access;
 use crate::counters::{Counters, Counting};
 use crate::limits::Limits;
+use crate::plain::ReadyHeads;
 use crate::problem::Problem;
 use crate::slots::Slots;
 use crate::tls::Tls;
@@ -79,6 +81,7 @@ struct Inner {
     draining: AtomicBool,
     /// Told when draining begins.
     drain: Notify,
+    ready: ReadyHeads,
     /// What ends the streams that no shard's thread owns. Locked to add, to take out, and once to end them all.
     enders: Mutex<slab::Slab<Ender>>,
     #[cfg(target_os = "linux")]
@@ -120,6 +123,7 @@ impl Front {
             counting: Counting::default(),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
+            ready: ReadyHeads::default(),
             enders: Mutex::default(),
             #[cfg(target_os = "linux")]
             shards,
@@ -192,6 +196,10 @@ impl Front {
         &self.0.slots
     }
 
+    pub(crate) fn ready_heads(&self) -> &ReadyHeads {
+        &self.0.ready
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         (self.0.settings.clock)()
     }
@@ -202,7 +210,7 @@ impl Front {
     /// As the log says; [`AppendError::Busy`] if it does not answer in time.
     pub async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, AppendError> {
         let count = events.len();
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         self.log().append(Append {
             events,
             ack: Box::new(move |result| {
@@ -210,11 +218,10 @@ impl Front {
                 let _ = sender.send(result);
             }),
         });
-        let answer = tokio::time::timeout(self.limits().commit_time_max, receiver).await;
-        let appended = match answer {
-            Ok(Ok(result)) => result?,
-            Ok(Err(_)) => return Err(AppendError::Stopped("it gave no answer".into())),
-            Err(_) => return Err(AppendError::Busy),
+        let appended = match self.answer_of_log(&mut receiver).await {
+            Some(Ok(result)) => result?,
+            Some(Err(_)) => return Err(AppendError::Stopped("it gave no answer".into())),
+            None => return Err(AppendError::Busy),
         };
         debug_assert_eq!(appended.len(), count);
         let duplicates = appended.iter().filter(|one| one.duplicate).count();
@@ -228,7 +235,7 @@ impl Front {
         start: Start,
         routing: MatcherSet,
     ) -> Result<Located, Problem> {
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         self.log().locate(Locate {
             start,
             routing,
@@ -238,8 +245,22 @@ impl Front {
         });
         let gone =
             || Problem::unavailable("the log does not say where this stream starts; try again");
-        let answer = tokio::time::timeout(self.limits().commit_time_max, receiver).await;
-        answer.ok().and_then(Result::ok).ok_or_else(gone)
+        let answer = self.answer_of_log(&mut receiver).await;
+        answer.and_then(Result::ok).ok_or_else(gone)
+    }
+
+    /// Waits for what a log answers; `None` if it takes too long. The memory log has answered already, and many a disk log
+    /// has where a stream starts: then there is no timer.
+    async fn answer_of_log<T>(
+        &self,
+        receiver: &mut oneshot::Receiver<T>,
+    ) -> Option<Result<T, oneshot::error::RecvError>> {
+        match receiver.try_recv() {
+            Ok(answer) => Some(Ok(answer)),
+            Err(_) => tokio::time::timeout(self.limits().commit_time_max, receiver)
+                .await
+                .ok(),
+        }
     }
 
     /// Whether the hub is ending.
@@ -314,10 +335,40 @@ pub(crate) fn random_u64() -> u64 {
     u64::from_le_bytes(random())
 }
 
+/// How many random bytes are asked of the system at once: a system call for each stream that opens would be felt when all come back.
+const RANDOM_BYTES: usize = 512;
+
 /// # Panics
 /// If the system has no randomness: ids that can be guessed must not be given out.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    bytes
+    const { assert!(N <= RANDOM_BYTES) };
+    thread_local! {
+        /// What is left of the last, at its end.
+        static LEFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    LEFT.with_borrow_mut(|left| {
+        if left.len() < N {
+            left.resize(RANDOM_BYTES, 0);
+            getrandom::fill(left).expect("the system gives random bytes");
+        }
+        // Taken out: no byte is given twice.
+        let at = left.len() - N;
+        let bytes = left[at..].try_into().expect("so many are left");
+        left.truncate(at);
+        bytes
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_randomness_is_given_twice() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1000 {
+            assert!(seen.insert(random::<16>()));
+            assert!(seen.insert(u128::from(random_u64()).to_le_bytes()));
+        }
+    }
 }

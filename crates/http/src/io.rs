@@ -22,10 +22,9 @@ pub(crate) enum Protocol {
 
 pub(crate) struct ServerIo<S> {
     stream: S,
-    /// What was read to tell the protocol, and how much of it was given back.
-    first: [u8; PREFACE.len()],
-    read: u8,
-    given: u8,
+    /// What was read before, to tell the protocol or for want of a plain request, and how much of it was given back.
+    first: Vec<u8>,
+    given: usize,
     dirty: Arc<AtomicBool>,
 }
 
@@ -41,10 +40,14 @@ impl Flushed {
 
 impl<S> ServerIo<S> {
     pub(crate) fn new(stream: S) -> Self {
+        Self::after(Vec::new(), stream)
+    }
+
+    /// A stream of which this was read already.
+    pub(crate) fn after(first: Vec<u8>, stream: S) -> Self {
         Self {
             stream,
-            first: [0; PREFACE.len()],
-            read: 0,
+            first,
             given: 0,
             dirty: Arc::default(),
         }
@@ -63,17 +66,17 @@ impl<S: AsyncRead + Unpin> ServerIo<S> {
     /// Reads until the bytes differ from HTTP/2's preface, or are it.
     pub(crate) async fn tell_protocol(&mut self) -> io::Result<Protocol> {
         loop {
-            let have = usize::from(self.read);
+            let have = self.first.len().min(PREFACE.len());
             if self.first[..have] != PREFACE[..have] {
                 return Ok(Protocol::Http1);
             }
             if have == PREFACE.len() {
                 return Ok(Protocol::Http2);
             }
-            match self.stream.read(&mut self.first[have..]).await? {
+            let mut more = [0; PREFACE.len()];
+            match self.stream.read(&mut more[have..]).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                // At most 24.
-                more => self.read += more as u8,
+                count => self.first.extend_from_slice(&more[have..have + count]),
             }
         }
     }
@@ -85,13 +88,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for ServerIo<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.given < self.read {
-            let given = usize::from(self.given);
-            let left = &self.first[given..usize::from(self.read)];
+        if self.given < self.first.len() {
+            let left = &self.first[self.given..];
             let count = left.len().min(buf.remaining());
             buf.put_slice(&left[..count]);
-            // At most 24.
-            self.given += count as u8;
+            self.given += count;
+            if self.given == self.first.len() {
+                (self.first, self.given) = (Vec::new(), 0);
+            }
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)

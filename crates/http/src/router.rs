@@ -67,17 +67,27 @@ fn methods(path: &str) -> Option<&'static str> {
 async fn at_the_door(State(front): State<Front>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let seen = seen(&parts);
-    let mut response = match front.access().admit(&parts) {
-        Err(problem) => {
-            front.counting().not_admitted.one();
-            tracing::info!(why = problem.detail(), "refused");
-            problem.into_response()
-        }
+    let mut response = match enter(&front, &parts) {
+        Err(refused) => refused,
         Ok(()) if parts.method == Method::OPTIONS => preflight(&front, &parts),
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
     };
-    decorate(&front, &seen, response.headers_mut());
+    leave(&front, &seen, &mut response);
     response
+}
+
+/// Whether a request is let in at all; for [`crate::plain`] too, which does without the router.
+pub(crate) fn enter(front: &Front, request: &Parts) -> Result<(), Response> {
+    front.access().admit(request).map_err(|problem| {
+        front.counting().not_admitted.one();
+        tracing::info!(why = problem.detail(), "refused");
+        problem.into_response()
+    })
+}
+
+/// What is done with every answer.
+pub(crate) fn leave(front: &Front, request: &Parts, response: &mut Response) {
+    decorate(front, request, response.headers_mut());
 }
 
 /// What of a request decides on the headers of its answer.

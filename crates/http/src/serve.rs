@@ -38,6 +38,8 @@ pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Fu
     maintaining.spawn(maintain(front.clone()));
     let mut accepting = JoinSet::new();
     for listener in listeners {
+        #[cfg(target_os = "linux")]
+        connection::set_options(front, (&listener).into());
         accepting.spawn(accept(front.clone(), router.clone(), listener));
     }
     shutdown.await;

@@ -41,15 +41,48 @@ pub(crate) async fn topic(State(front): State<Front>, request: Request) -> Respo
 
 async fn subscribe(front: &Front, path: Path, request: &Parts) -> Response {
     match try_subscribe(front, path, request).await {
-        Ok(response) => response,
-        Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
-            refusal::for_now(front, request, problem)
-        }
-        Err(problem) => problem.into_response(),
+        Ok(Subscribed::Answered(response)) => response,
+        Ok(Subscribed::Stream(stream)) => open(front, request, *stream).await,
+        Err(problem) => refused(front, request, problem),
     }
 }
 
-async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Response, Problem> {
+/// Subscribes for [`crate::plain`], which asks for endless answers only and gives the connection's stream away itself.
+pub(crate) async fn adopt(
+    front: &Front,
+    path: Path,
+    request: &Parts,
+) -> Result<Adoption, Response> {
+    match try_subscribe(front, path, request).await {
+        Ok(Subscribed::Answered(response)) => Err(response),
+        Ok(Subscribed::Stream(stream)) => Ok(adoption(front, request, *stream)),
+        Err(problem) => Err(refused(front, request, problem)),
+    }
+}
+
+fn refused(front: &Front, request: &Parts, problem: Problem) -> Response {
+    match problem.status() {
+        StatusCode::SERVICE_UNAVAILABLE => refusal::for_now(front, request, problem),
+        _ => problem.into_response(),
+    }
+}
+
+/// What came of a subscribe.
+enum Subscribed {
+    /// A page, or a head.
+    Answered(Response),
+    Stream(Box<Stream>),
+}
+
+/// A stream that may begin.
+struct Stream {
+    ask: Ask,
+    headers: HeaderMap,
+    subscription: Subscription,
+    slot: Slot,
+}
+
+async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Subscribed, Problem> {
     let grant = token::grant(front, request, Role::Subscriber)?;
     let ask = Ask::parse(
         path,
@@ -71,15 +104,12 @@ async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Res
         private: grant.private.clone(),
     };
     let headers = stream_headers(front, &ask, &located);
-    if ask.answer == Answer::Page {
-        if request.method == Method::HEAD {
-            return Ok(answer(headers, Body::new(Untold)));
-        }
-        let body = page::read(front, &ask, filter, located).await?;
-        return Ok(answer(headers, Body::from(body)));
-    }
     if request.method == Method::HEAD {
-        return Ok(answer(headers, Body::new(Untold)));
+        return Ok(Subscribed::Answered(answer(headers, Body::new(Untold))));
+    }
+    if ask.answer == Answer::Page {
+        let body = page::read(front, &ask, filter, located).await?;
+        return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
     }
     let slot = front.slots().take().ok_or_else(|| {
         Problem::unavailable(
@@ -91,7 +121,12 @@ async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Res
     if located.gap.is_some() {
         front.counting().gaps.one();
     }
-    Ok(open(front, request, &ask, headers, subscription, slot).await)
+    Ok(Subscribed::Stream(Box::new(Stream {
+        ask,
+        headers,
+        subscription,
+        slot,
+    })))
 }
 
 /// A body of a length that nobody tells: what a HEAD answer stands for has no Content-Length either.
@@ -180,9 +215,10 @@ fn subscription(
 
 /// Nobody guesses it: who knows it may change the stream.
 pub(crate) fn stream_id() -> String {
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
     random::<16>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+        .into_iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
         .collect()
 }
 
@@ -205,59 +241,48 @@ fn opening(ask: &Ask) -> Vec<ControlFrame> {
 }
 
 /// Hands the stream over if the connection can be taken; else it becomes the answer's body.
-async fn open(
-    front: &Front,
-    request: &Parts,
-    ask: &Ask,
-    headers: HeaderMap,
-    subscription: Subscription,
-    slot: Slot,
-) -> Response {
-    let on_end = on_end(request, &subscription);
+async fn open(front: &Front, request: &Parts, stream: Stream) -> Response {
     if let Some(takeover) = request.extensions.get::<Takeover>() {
-        let (head, framing) = head(front, request, ask, headers);
-        takeover.ask(Adoption {
-            head,
-            framing,
-            subscription,
-            slot,
-            on_end,
-        });
+        takeover.ask(adoption(front, request, stream));
         // The connection takes its stream away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
+    let on_end = on_end(request, &stream.subscription);
     let mut first = Vec::new();
-    for frame in opening(ask) {
+    for frame in opening(&stream.ask) {
         first.extend_from_slice(frame.frame().bare());
     }
-    let stream = PullStream::new(&front.settings().streams, random_u64(), subscription);
-    let on_end = slot.until_end(on_end);
+    let pull = PullStream::new(&front.settings().streams, random_u64(), stream.subscription);
+    let on_end = stream.slot.until_end(on_end);
     answer(
-        headers,
-        Body::new(StreamBody::new(front, first, stream, on_end)),
+        stream.headers,
+        Body::new(StreamBody::new(front, first, pull, on_end)),
     )
 }
 
-/// What goes with the connection's stream: everything that hyper would have written first, and how the rest is framed.
-fn head(
-    front: &Front,
-    request: &Parts,
-    ask: &Ask,
-    mut headers: HeaderMap,
-) -> (Vec<u8>, Framing) {
+/// What goes with the connection's stream: everything that hyper would have written first.
+fn adoption(front: &Front, request: &Parts, stream: Stream) -> Adoption {
+    let on_end = on_end(request, &stream.subscription);
+    let mut headers = stream.headers;
     router::decorate(front, request, &mut headers);
     let mut head = takeover::head_bytes(request.version, &headers, front.now_ms());
     let framing = match request.version {
         http::Version::HTTP_10 => Framing::Bare,
         _ => Framing::Chunked,
     };
-    for frame in opening(ask) {
+    for frame in opening(&stream.ask) {
         head.extend_from_slice(match framing {
             Framing::Bare => frame.frame().bare(),
             Framing::Chunked => frame.frame().chunk(),
         });
     }
-    (head, framing)
+    Adoption {
+        head,
+        framing,
+        subscription: stream.subscription,
+        slot: stream.slot,
+        on_end,
+    }
 }
 
 /// Who wants to know of a stream's end: nobody, if that is not logged, for each of a million idle subscribers would have one.

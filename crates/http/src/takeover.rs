@@ -8,10 +8,10 @@ use http::{HeaderMap, Version};
 use tidewire_engine::Subscription;
 use tidewire_engine::driver::solo::Solo;
 use tidewire_engine::driver::{Framing, OnEnd};
-use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::date::http_date;
 use crate::front::{Front, random_u64};
 use crate::slots::Slot;
 
@@ -116,27 +116,10 @@ pub(crate) fn head_bytes(version: Version, headers: &HeaderMap, now_ms: u64) -> 
         head.extend_from_slice(b"\r\n");
     }
     head.extend_from_slice(framing);
-    head.extend_from_slice(b"connection: close\r\n");
-    head.extend_from_slice(format!("date: {}\r\n\r\n", http_date(now_ms)).as_bytes());
+    head.extend_from_slice(b"connection: close\r\ndate: ");
+    head.extend_from_slice(&http_date(now_ms));
+    head.extend_from_slice(b"\r\n\r\n");
     head
-}
-
-/// RFC 9110, section 5.6.7: IMF-fixdate.
-fn http_date(now_ms: u64) -> String {
-    let seconds = i64::try_from(now_ms / 1000).unwrap_or_default();
-    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let weekday = at.weekday().to_string();
-    let month = at.month().to_string();
-    format!(
-        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
-        &weekday[..3],
-        at.day(),
-        &month[..3],
-        at.year(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
 }
 
 #[cfg(test)]
@@ -162,6 +145,5 @@ mod tests {
             let head = head_bytes(version, &headers, 1_795_250_000_123);
             assert_eq!(String::from_utf8(head).unwrap(), format!("{start}{tail}"));
         }
-        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

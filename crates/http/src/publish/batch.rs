@@ -31,7 +31,7 @@ use crate::http1::Cut;
 use crate::problem::Problem;
 
 /// A group is committed when it has so many events or bytes, at the latest.
-const GROUP_EVENTS_MAX: usize = 4096;
+const GROUP_EVENTS_MAX: usize = 16_384;
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// How many acknowledgement lines may wait in the hub for the client; then the batch is paused.
 const ACKS_WAITING_MAX: usize = 16;
@@ -132,7 +132,12 @@ impl Batch {
             }
             Err(Stop::Failed(index, problem)) => {
                 self.front.counting().publishes_refused.one();
-                let line = json!({ "index": index, "error": problem.detail() });
+                // By its status a program knows whether trying again helps.
+                let line = json!({
+                    "index": index,
+                    "status": problem.status().as_u16(),
+                    "error": problem.detail(),
+                });
                 let line = Line::Failed(problem.status(), format!("{line}\n").into());
                 let _ = self.send(line).await;
                 drain(body).await;
@@ -227,13 +232,14 @@ impl Batch {
     fn commit(&self, group: Group) -> Commit {
         let front = self.front.clone();
         let publisher = self.publisher.clone();
+        let all_ids = self.all_ids;
         Box::pin(async move {
             let busy_until = Instant::now() + front.limits().commit_time_max;
             let mut events = group.events;
             let mut failed = None;
             loop {
                 let count = events.len();
-                let error = match append(&front, std::mem::take(&mut events)).await {
+                let error = match append(&front, std::mem::take(&mut events), all_ids).await {
                     Ok(ids) => {
                         return Committed {
                             first: group.first,
@@ -262,15 +268,16 @@ impl Batch {
     }
 
     async fn acknowledge(&mut self, done: Committed) -> Result<(), Stop> {
-        if let (Some(first_id), Some(last_id)) = (done.ids.first(), done.ids.last()) {
+        let ids = &done.ids;
+        if let (Some(first_id), Some(last_id)) = (ids.told.first(), ids.told.last()) {
             let mut line = json!({
                 "from": done.first,
-                "to": done.first + done.ids.len() - 1,
+                "to": done.first + ids.count - 1,
                 "first_id": first_id,
                 "last_id": last_id,
             });
             if self.all_ids {
-                line["ids"] = done.ids.iter().map(|id| Value::from(&**id)).collect();
+                line["ids"] = ids.told.iter().map(|id| Value::from(&**id)).collect();
             }
             self.send(Line::Ack(format!("{line}\n").into())).await?;
         }
@@ -289,12 +296,23 @@ impl Batch {
     }
 }
 
+/// The ids of a group that is stored.
+#[derive(Default)]
+struct Ids {
+    count: usize,
+    /// Every one, or the first and the last.
+    told: Vec<String>,
+}
+
 /// Appends; nothing is nothing to wait for.
-async fn append(front: &Front, events: Vec<Event>) -> Result<Vec<String>, AppendError> {
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
-    super::append(front, events).await
+async fn append(front: &Front, events: Vec<Event>, all_ids: bool) -> Result<Ids, AppendError> {
+    let count = events.len();
+    let is_told = |index: usize| all_ids || index == 0 || index + 1 == count;
+    let told = match count {
+        0 => Vec::new(),
+        _ => super::append(front, events, is_told).await?,
+    };
+    Ok(Ids { count, told })
 }
 
 /// The index in its group of the event that an error is about; the first where it is about no event.
@@ -310,7 +328,7 @@ type Commit = Pin<Box<dyn Future<Output = Committed> + Send>>;
 /// What a group's append came to.
 struct Committed {
     first: usize,
-    ids: Vec<String>,
+    ids: Ids,
     failed: Option<(usize, Problem)>,
 }
 
@@ -320,7 +338,7 @@ fn parse(
     line: &[u8],
     index: usize,
 ) -> Result<Event, Problem> {
-    let raw: RawEvent = serde_json::from_slice(line).map_err(|error| {
+    let raw: RawEvent<'_> = serde_json::from_slice(line).map_err(|error| {
         Problem::bad_event(format!(
             "the line is no JSON object such as {{\"topic\":\"news\",\"data\":\"hello\"}}: {error}"
         ))
@@ -371,9 +389,7 @@ impl Lines {
     }
 
     fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let found = self.buffer[self.searched..]
-            .iter()
-            .position(|byte| *byte == b'\n');
+        let found = memchr::memchr(b'\n', &self.buffer[self.searched..]);
         let length = found.map_or(self.buffer.len(), |at| self.searched + at);
         if length > self.bytes_max {
             return Err(Problem::too_large(format!(

@@ -47,9 +47,21 @@ pub(super) async fn collect(
         }
     }
     if seen > bytes_max {
-        return Err(Problem::too_large(format!(
-            "the body is larger than {bytes_max} bytes ({limit}); send several smaller events"
-        )));
+        return Err(too_large(bytes_max, limit));
     }
     Ok(bytes)
+}
+
+/// Checks a body that is here already.
+pub(super) fn check(body: &[u8], bytes_max: usize, limit: &str) -> Result<(), Problem> {
+    match body.len() > bytes_max {
+        true => Err(too_large(bytes_max, limit)),
+        false => Ok(()),
+    }
+}
+
+fn too_large(bytes_max: usize, limit: &str) -> Problem {
+    Problem::too_large(format!(
+        "the body is larger than {bytes_max} bytes ({limit}); send several smaller events"
+    ))
 }

@@ -3,6 +3,8 @@
 mod batch;
 mod body;
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +16,7 @@ use tidewire_codec::EventId;
 use tidewire_core::Grant;
 use tidewire_log::{AppendError, Event};
 
-use crate::ask::topic_of_path;
+use crate::ask::{Path, topic_of_path};
 use crate::event::{Producer, RawEvent, check_granted};
 use crate::front::Front;
 use crate::problem::Problem;
@@ -45,11 +47,13 @@ pub(crate) async fn topic(State(front): State<Front>, request: Request) -> Respo
 }
 
 fn or_refused(front: &Front, answer: Result<Response, Problem>) -> Response {
-    answer.unwrap_or_else(|problem| {
-        front.counting().publishes_refused.one();
-        tracing::debug!(why = problem.detail(), "publish refused");
-        problem.into_response()
-    })
+    answer.unwrap_or_else(|problem| refused(front, problem))
+}
+
+fn refused(front: &Front, problem: Problem) -> Response {
+    front.counting().publishes_refused.one();
+    tracing::debug!(why = problem.detail(), "publish refused");
+    problem.into_response()
 }
 
 /// RFC 9110, section 8.3.1: without parameters, in any case.
@@ -98,7 +102,7 @@ fn publisher(front: &Front, request: &Parts) -> Result<Publisher, Problem> {
 
 impl Publisher {
     /// Checks the event at an index of a publish, every part of it.
-    fn event(&self, front: &Front, raw: RawEvent, index: usize) -> Result<Event, Problem> {
+    fn event(&self, front: &Front, raw: RawEvent<'_>, index: usize) -> Result<Event, Problem> {
         let mut event = raw.check(front.limits(), front.now_ms())?;
         check_granted(&event, &self.grant.publish)?;
         event.producer = self
@@ -111,49 +115,99 @@ impl Publisher {
 
 async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     let publisher = publisher(front, request)?;
-    let bytes = body::collect(
-        front,
-        body,
-        front.limits().form_bytes_max(),
-        "form_bytes_max",
-    )
-    .await?;
-    // mercure.md, 0.6: fields come from the body alone.
-    let fields = Pairs::parse(&bytes)?;
-    let raw = RawEvent {
-        topic: None,
-        topics: Some(fields.all("topic").map(str::to_owned).collect()),
-        data: fields.first("data").map(str::to_owned),
-        event_type: fields.first("type").map(str::to_owned),
-        id: fields.first("id").map(str::to_owned),
-        // mercure.md, 0.7: that it is there is what counts.
-        private: Some(fields.first("private").is_some()),
-        retry: retry(fields.first("retry"))?,
-    };
-    publish_one(front, &publisher, raw).await
+    let limit = front.limits().form_bytes_max();
+    let bytes = body::collect(front, body, limit, "form_bytes_max").await?;
+    publish_one(front, &publisher, of_form(&bytes)?)
+        .await
+        .map(answer_id)
 }
 
 async fn raw(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     let publisher = publisher(front, request)?;
-    let topic = topic_of_path(request.uri.path())?;
-    let query = Pairs::of(&request.uri)?;
+    let target = Target::of(request)?;
     let limit = front.limits().event_bytes_max;
     let bytes = body::collect(front, body, limit, "event_bytes_max").await?;
-    let data = String::from_utf8(bytes).map_err(|_| {
-        Problem::bad_event(
-            "the body is not valid UTF-8; encode binary data, as base64 for instance",
-        )
-    })?;
-    let raw = RawEvent {
-        topic: Some(topic),
-        topics: None,
-        data: Some(data),
-        event_type: query.once("type")?.map(str::to_owned),
-        id: query.once("id")?.map(str::to_owned),
-        private: Some(private(query.once("private")?)?),
-        retry: retry(query.once("retry")?)?,
+    publish_one(front, &publisher, target.with(bytes)?)
+        .await
+        .map(answer_id)
+}
+
+/// Publishes a plain request's event, for [`crate::plain`]; gives its id.
+pub(crate) async fn one(
+    front: &Front,
+    path: Path,
+    request: &Parts,
+    body: Vec<u8>,
+) -> Result<String, Response> {
+    let limits = front.limits();
+    let id = async {
+        let publisher = publisher(front, request)?;
+        let raw = match path {
+            Path::Mercure => {
+                body::check(&body, limits.form_bytes_max(), "form_bytes_max")?;
+                of_form(&body)?
+            }
+            Path::Topic => {
+                let target = Target::of(request)?;
+                body::check(&body, limits.event_bytes_max, "event_bytes_max")?;
+                target.with(body)?
+            }
+        };
+        publish_one(front, &publisher, raw).await
     };
-    publish_one(front, &publisher, raw).await
+    id.await.map_err(|problem| refused(front, problem))
+}
+
+/// mercure.md, 0.6: fields come from the body alone.
+fn of_form(body: &[u8]) -> Result<RawEvent<'static>, Problem> {
+    let fields = Pairs::parse(body)?;
+    Ok(RawEvent {
+        topic: None,
+        topics: Some(fields.all("topic").map(owned).collect()),
+        data: fields.first("data").map(owned),
+        event_type: fields.first("type").map(owned),
+        id: fields.first("id").map(owned),
+        // mercure.md, 0.7: that it is there is what counts.
+        private: Some(fields.first("private").is_some()),
+        retry: retry(fields.first("retry"))?,
+    })
+}
+
+/// What the target of a publish to `/topics/` says.
+struct Target {
+    topic: String,
+    query: Pairs,
+}
+
+impl Target {
+    fn of(request: &Parts) -> Result<Self, Problem> {
+        Ok(Self {
+            topic: topic_of_path(request.uri.path())?,
+            query: Pairs::of(&request.uri)?,
+        })
+    }
+
+    fn with(self, body: Vec<u8>) -> Result<RawEvent<'static>, Problem> {
+        let query = self.query;
+        let data = String::from_utf8(body).map_err(|_| {
+            Problem::bad_event(
+                "the body is not valid UTF-8; encode binary data, as base64 for instance",
+            )
+        })?;
+        Ok(RawEvent {
+            topic: Some(self.topic.into()),
+            topics: None,
+            data: Some(data.into()),
+            event_type: query.once("type")?.map(owned),
+            id: query.once("id")?.map(owned),
+            private: Some(private(query.once("private")?)?),
+            retry: retry(query.once("retry")?)?,
+        })
+    }
+}
+
+fn owned(text: &str) -> Cow<'static, str> {
+    text.to_owned().into()
 }
 
 /// WHATWG HTML 9.2.6: digits only. Empty is as if it were not there (mercure.md, 2.22).
@@ -184,20 +238,25 @@ fn private(value: Option<&str>) -> Result<bool, Problem> {
     }
 }
 
+/// Gives the id that subscribers see.
 async fn publish_one(
     front: &Front,
     publisher: &Publisher,
-    raw: RawEvent,
-) -> Result<Response, Problem> {
+    raw: RawEvent<'_>,
+) -> Result<String, Problem> {
     let event = publisher.event(front, raw, 0)?;
-    let ids = append(front, vec![event])
+    let own = event.id.as_ref().map(|id| id.as_str().to_owned());
+    let appended = front
+        .append(vec![event])
         .await
         .map_err(|error| Problem::append(&error))?;
-    // mercure.md, 0.8: the id exactly, without a line end.
-    Ok(answer(
-        "text/plain; charset=utf-8",
-        Body::from(ids.concat()),
-    ))
+    let of_hub = || appended.iter().map(|one| one.cursor.to_string()).collect();
+    Ok(own.unwrap_or_else(of_hub))
+}
+
+/// mercure.md, 0.8: the id exactly, without a line end.
+pub(crate) fn answer_id(id: String) -> Response {
+    answer("text/plain; charset=utf-8", Body::from(id))
 }
 
 /// All or nothing, answered by the ids.
@@ -205,7 +264,7 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
     let publisher = publisher(front, request)?;
     let limit = front.limits().array_bytes_max;
     let bytes = body::collect(front, body, limit, "array_bytes_max").await?;
-    let raws: Vec<RawEvent> = serde_json::from_slice(&bytes).map_err(|error| {
+    let raws: Vec<RawEvent<'_>> = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::bad_event(format!(
             "the body is no JSON array of events such as [{{\"topic\":\"news\",\"data\":\"hello\"}}]: {error}"
         ))
@@ -221,7 +280,7 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
         .collect::<Result<_, _>>()?;
     let ids = match events.is_empty() {
         true => Vec::new(),
-        false => append(front, events)
+        false => append(front, events, |_| true)
             .await
             .map_err(|error| Problem::append(&error))?,
     };
@@ -255,17 +314,19 @@ fn answer(content_type: &'static str, body: Body) -> Response {
     response
 }
 
-/// Appends, and gives the ids that subscribers see.
-async fn append(front: &Front, events: Vec<Event>) -> Result<Vec<String>, AppendError> {
-    let own: Vec<Option<EventId>> = events.iter().map(|event| event.id.clone()).collect();
+/// Appends, and gives the ids that subscribers see, of the events at the indexes that are asked for.
+async fn append(
+    front: &Front,
+    events: Vec<Event>,
+    is_asked: impl Fn(usize) -> bool,
+) -> Result<Vec<String>, AppendError> {
+    let asked: Vec<usize> = (0..events.len()).filter(|index| is_asked(*index)).collect();
+    let own: Vec<Option<EventId>> = asked.iter().map(|at| events[*at].id.clone()).collect();
     let appended = front.append(events).await?;
-    let ids = own
-        .into_iter()
-        .zip(appended)
-        .map(|(own, appended)| match own {
-            Some(id) => id.as_str().to_owned(),
-            None => appended.cursor.to_string(),
-        });
+    let ids = asked.into_iter().zip(own).map(|(at, own)| match own {
+        Some(id) => id.as_str().to_owned(),
+        None => appended[at].cursor.to_string(),
+    });
     Ok(ids.collect())
 }
 

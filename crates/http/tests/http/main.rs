@@ -6,6 +6,7 @@ mod connections;
 mod door;
 mod http2;
 mod pages;
+mod plain;
 mod publishing;
 mod server;
 mod subscribing;

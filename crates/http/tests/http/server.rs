@@ -228,7 +228,7 @@ impl<S: Read + Write> Client<S> {
         self.raw_until("\r\n\r\n")
     }
 
-    fn exactly(&mut self, count: usize) -> String {
+    pub(crate) fn exactly(&mut self, count: usize) -> String {
         while self.buffer.len() < count {
             assert!(self.more(), "ended early");
         }

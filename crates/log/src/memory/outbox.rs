@@ -55,6 +55,7 @@ impl Outbox {
         let mut turn = Turn {
             outbox: self,
             is_over: false,
+            is_awaited: true,
         };
         let mut told = 0;
         while let Some(batch) = waiting.batches.pop_front() {
@@ -73,6 +74,7 @@ impl Outbox {
         // Under the lock that found nothing left: who puts something in later sees that nobody is at it.
         waiting.telling = false;
         turn.is_over = true;
+        turn.is_awaited = waiting.standing > 0;
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -84,6 +86,8 @@ impl Outbox {
 struct Turn<'a> {
     outbox: &'a Outbox,
     is_over: bool,
+    /// Somebody stands at the full queue; waking nobody would still be a system call.
+    is_awaited: bool,
 }
 
 impl Drop for Turn<'_> {
@@ -91,6 +95,8 @@ impl Drop for Turn<'_> {
         if !self.is_over {
             self.outbox.lock().telling = false;
         }
-        self.outbox.moved.notify_all();
+        if self.is_awaited {
+            self.outbox.moved.notify_all();
+        }
     }
 }
