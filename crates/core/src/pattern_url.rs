@@ -97,6 +97,12 @@ pub(crate) struct UrlPattern {
 
 impl UrlPattern {
     pub(crate) fn parse(text: &str, base: &Base) -> Result<Self, PatternError> {
+        if closes_unopened(text) {
+            return Err(PatternError::Url {
+                at: text.find(']'),
+                why: "a bracket closes that was not opened; in a path it is written %5D",
+            });
+        }
         // What has a scheme is not relative. Only else a base is given: it would change paths like that of `urn\:a`.
         let init = match read(text, None) {
             Err(Error::BaseUrlRequired) => read(text, Some(base.0.clone())),
@@ -170,6 +176,23 @@ impl UrlPattern {
         ];
         size_of::<Self>() + parts.into_iter().map(Part::bytes).sum::<usize>()
     }
+}
+
+/// The crate that reads patterns counts brackets of IPv6 addresses below zero (0.6.0).
+fn closes_unopened(text: &str) -> bool {
+    let mut open = 0_usize;
+    text.bytes().any(|byte| match byte {
+        b'[' => {
+            open += 1;
+            false
+        }
+        b']' if open == 0 => true,
+        b']' => {
+            open -= 1;
+            false
+        }
+        _ => false,
+    })
 }
 
 fn read(text: &str, base: Option<Url>) -> Result<UrlPatternInit, Error> {
