@@ -115,7 +115,8 @@ enum State<IO> {
         shard: Box<Shard<IoSink<IO>>>,
         key: SubscriberKey,
     },
-    Closing(Closing<IO>),
+    /// Apart, so that a stream that runs does not hold room for its end.
+    Closing(Box<Closing<IO>>),
     Over,
 }
 
@@ -254,12 +255,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Solo<IO> {
         }
         let mut sink = ended.sink;
         sink.owed.finish();
-        self.state = State::Closing(Closing {
+        self.state = State::Closing(Box::new(Closing {
             sink,
             reason: ended.reason,
             events: ended.delivered,
             until_ms: now_ms().saturating_add(self.stall_ms),
-        });
+        }));
     }
 
     /// Ready when there is nothing more to write, nobody to write it to, or no time left.
