@@ -41,6 +41,10 @@ pub(crate) struct Entry {
 pub(crate) enum Entries<E> {
     One(E),
     /// Boxed again, so that the many keys of one value are not wider for the few of several.
+    #[expect(
+        clippy::box_collection,
+        reason = "the width of the few must not be the width of all"
+    )]
     Many(Box<Vec<E>>),
 }
 

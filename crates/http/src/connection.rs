@@ -48,6 +48,7 @@ async fn general(front: Front, router: Router, mut io: ServerIo<TcpStream>) -> O
 
 /// Sets what holds for every connection. On Linux to be done for a listener, whose connections then have it from the start:
 /// six system calls less for each.
+#[expect(clippy::needless_pass_by_value, reason = "a `SockRef` is a reference")]
 pub(crate) fn set_options(front: &Front, socket: SockRef<'_>) {
     if let Err(error) = try_set_options(front, &socket) {
         tracing::debug!(%error, "socket options");

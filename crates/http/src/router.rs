@@ -77,6 +77,10 @@ async fn at_the_door(State(front): State<Front>, request: Request, next: Next) -
 }
 
 /// Whether a request is let in at all; for [`crate::plain`] too, which does without the router.
+#[expect(
+    clippy::result_large_err,
+    reason = "the answer is written at once, and made for refusals only"
+)]
 pub(crate) fn enter(front: &Front, request: &Parts) -> Result<(), Response> {
     front.access().admit(request).map_err(|problem| {
         front.counting().not_admitted.one();

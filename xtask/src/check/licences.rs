@@ -55,6 +55,21 @@ pub(super) fn check(workspace: &Workspace) -> Verdict {
     )
 }
 
+/// Whether any build of ours holds it: `cargo metadata` also lists what only a feature that is off would bring
+/// (<https://github.com/rust-lang/cargo/issues/10801>).
+fn is_built(name: &str) -> bool {
+    let tree = [
+        "tree",
+        "--workspace",
+        "--all-features",
+        "--target",
+        "all",
+        "-i",
+    ];
+    process::capture(process::cargo().args(tree).arg(name))
+        .is_ok_and(|tree| !tree.trim().is_empty())
+}
+
 struct Policy {
     allowed: Vec<String>,
     banned: Vec<String>,
@@ -93,7 +108,7 @@ impl Policy {
 
     fn finding(&self, package: &Package) -> Option<String> {
         let Package { name, version, .. } = package;
-        if self.banned.contains(name) {
+        if self.banned.contains(name) && is_built(name) {
             return Some(format!("{name} {version} is banned"));
         }
         if package

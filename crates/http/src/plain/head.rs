@@ -268,8 +268,7 @@ mod tests {
             .serve_connection(TokioIo::new(server), service);
         let mut answers = Vec::new();
         let _ = tokio::join!(connection, client.read_to_end(&mut answers));
-        let seen = std::mem::take(&mut *seen.lock().unwrap());
-        seen
+        std::mem::take(&mut *seen.lock().unwrap())
     }
 
     /// Whether a plain request ends where it ends for hyper, and says the same: also in bytes that were made to confuse.

@@ -45,6 +45,10 @@ impl Shards {
     ///
     /// # Errors
     /// If the system gives no epoll, no eventfd or no thread.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a reference to an `Arc` of a closure does not become one of a `dyn Fn`"
+    )]
     pub fn start(
         threads: usize,
         config: &ShardConfig,

@@ -129,8 +129,8 @@ impl SocketSink {
     }
 
     fn tidy(&mut self) {
-        let needed = |rare: &Box<Rare>| rare.owed.is_some() || rare.full || rare.on_end.is_some();
-        if !self.rare.as_ref().is_some_and(needed) {
+        let needed = |rare: &Rare| rare.owed.is_some() || rare.full || rare.on_end.is_some();
+        if !self.rare.as_deref().is_some_and(needed) {
             self.rare = None;
         }
     }
