@@ -206,6 +206,17 @@ impl<S: Sink> Shard<S> {
         self.arm(index);
     }
 
+    /// The sink of a subscriber that is full has written some of what it holds, and not yet all: it does not stall, however
+    /// long a large frame takes it.
+    pub fn handle_progress(&mut self, now_ms: u64, key: SubscriberKey) {
+        if let Some(index) = self.index_of(key) {
+            let subscriber = &mut self.subscribers[index as usize];
+            if subscriber.is_standing() {
+                subscriber.since = self.pace.clock.tick(now_ms);
+            }
+        }
+    }
+
     /// Ends a subscriber in the next step, between frames, with a last word if its sink can take one.
     pub fn end(&mut self, key: SubscriberKey, reason: EndReason) {
         self.ends.push((key, reason));
@@ -241,6 +252,14 @@ impl<S: Sink> Shard<S> {
     pub fn sink_mut(&mut self, key: SubscriberKey) -> Option<&mut S> {
         let index = self.index_of(key)?;
         Some(&mut self.subscribers[index as usize].sink)
+    }
+
+    /// Every subscriber's sink, for whoever drives them all.
+    pub fn sinks_mut(&mut self) -> impl Iterator<Item = (SubscriberKey, &mut S)> {
+        self.subscribers.iter_mut().map(|(index, subscriber)| {
+            let key = SubscriberKey::new(id(index), subscriber.join);
+            (key, &mut subscriber.sink)
+        })
     }
 
     /// How many events' frames a subscriber's sink took; 0 if it is gone.

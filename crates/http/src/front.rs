@@ -157,7 +157,7 @@ impl Front {
     /// How many subscribers there are.
     #[must_use]
     pub fn subscribers(&self) -> usize {
-        self.0.slots.taken()
+        self.0.slots.subscribers()
     }
 
     /// The counters of the streams on the shards' threads.

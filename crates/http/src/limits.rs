@@ -20,7 +20,7 @@ pub struct Limits {
     pub patterns_bytes_max: usize,
     /// The greatest JSON array of events, in bytes.
     pub array_bytes_max: usize,
-    /// How many subscribers are served at once.
+    /// How many subscribers are served at once; the streams of one HTTP/2 connection, which share its descriptor, count as one.
     pub subscribers_max: usize,
     /// The greatest head of a request, in bytes; its target included.
     pub head_bytes_max: usize,
@@ -28,6 +28,10 @@ pub struct Limits {
     pub head_time_max: Duration,
     /// How long a TLS handshake may take.
     pub tls_handshake_time_max: Duration,
+    /// How many requests and streams one HTTP/2 connection may have at once; the next one is refused (REFUSED_STREAM).
+    pub http2_streams_max: u32,
+    /// How long an HTTP/2 connection is kept that has neither a stream nor a request.
+    pub http2_idle_max: Duration,
     /// How long a publisher may send nothing of a body that it has begun, and how long it may leave its acknowledgements unread.
     pub publish_stall_max: Duration,
     /// How long a publish waits for its commit before it is answered 503 (the event may still be stored then), and a subscribe
@@ -52,6 +56,8 @@ impl Default for Limits {
             head_bytes_max: 64 << 10,
             head_time_max: Duration::from_secs(30),
             tls_handshake_time_max: Duration::from_secs(10),
+            http2_streams_max: 1000,
+            http2_idle_max: Duration::from_secs(120),
             publish_stall_max: Duration::from_secs(60),
             commit_time_max: Duration::from_secs(30),
             page_events_max: 1000,

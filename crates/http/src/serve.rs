@@ -1,7 +1,7 @@
 //! Serving connections: accepting them, telling HTTP/1 from HTTP/2, and handing sockets over to shards.
 //!
 //! ```text
-//! accept -> first bytes -> the preface of HTTP/2 -> hyper's http2 until it ends
+//! accept -> first bytes -> the preface of HTTP/2 -> the h2 crate's connection until it ends
 //!                       -> anything else -> hyper's http1 -> ... -> a request asks for takeover
 //!                                              ^                      -> earlier answers flushed
 //!                                              +-- answers, keep-alive      -> plain: socket to a shard

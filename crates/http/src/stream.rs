@@ -23,9 +23,10 @@ use tidewire_log::control::{Control, ControlFrame};
 use crate::accept::Answer;
 use crate::ask::{Ask, Path};
 use crate::front::{Front, Registration, random, random_u64};
+use crate::http2::{Handover, Opening};
 use crate::problem::Problem;
 use crate::refusal;
-use crate::slots::Slot;
+use crate::slots::{Seat, Slot};
 use crate::takeover::{self, Adoption, Takeover};
 use crate::{page, router, token};
 
@@ -40,9 +41,21 @@ pub(crate) async fn topic(State(front): State<Front>, request: Request) -> Respo
 }
 
 async fn subscribe(front: &Front, path: Path, request: &Parts) -> Response {
-    match try_subscribe(front, path, request).await {
+    let Some(handover) = request.extensions.get::<Handover>() else {
+        let place = || front.slots().take();
+        return match try_subscribe(front, path, request, place).await {
+            Ok(Subscribed::Answered(response)) => response,
+            Ok(Subscribed::Stream(stream)) => open(front, request, *stream).await,
+            Err(problem) => refused(front, request, problem),
+        };
+    };
+    match try_subscribe(front, path, request, || handover.place().take()).await {
         Ok(Subscribed::Answered(response)) => response,
-        Ok(Subscribed::Stream(stream)) => open(front, request, *stream).await,
+        Ok(Subscribed::Stream(stream)) => {
+            handover.hand(Box::new(opening(front, request, *stream)));
+            // The connection answers itself; this answer is never asked for again.
+            std::future::pending().await
+        }
         Err(problem) => refused(front, request, problem),
     }
 }
@@ -53,7 +66,7 @@ pub(crate) async fn adopt(
     path: Path,
     request: &Parts,
 ) -> Result<Adoption, Response> {
-    match try_subscribe(front, path, request).await {
+    match try_subscribe(front, path, request, || front.slots().take()).await {
         Ok(Subscribed::Answered(response)) => Err(response),
         Ok(Subscribed::Stream(stream)) => Ok(adoption(front, request, *stream)),
         Err(problem) => Err(refused(front, request, problem)),
@@ -68,21 +81,26 @@ fn refused(front: &Front, request: &Parts, problem: Problem) -> Response {
 }
 
 /// What came of a subscribe.
-enum Subscribed {
+enum Subscribed<P> {
     /// A page, or a head.
     Answered(Response),
-    Stream(Box<Stream>),
+    Stream(Box<Stream<P>>),
 }
 
-/// A stream that may begin.
-struct Stream {
+/// A stream that may begin, and its place: its own, or one at its connection's.
+struct Stream<P> {
     ask: Ask,
     headers: HeaderMap,
     subscription: Subscription,
-    slot: Slot,
+    place: P,
 }
 
-async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Subscribed, Problem> {
+async fn try_subscribe<P>(
+    front: &Front,
+    path: Path,
+    request: &Parts,
+    take_place: impl FnOnce() -> Option<P>,
+) -> Result<Subscribed<P>, Problem> {
     let grant = token::grant(front, request, Role::Subscriber)?;
     let ask = Ask::parse(
         path,
@@ -111,7 +129,7 @@ async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Sub
         let body = page::read(front, &ask, filter, located).await?;
         return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
     }
-    let slot = front.slots().take().ok_or_else(|| {
+    let place = take_place().ok_or_else(|| {
         Problem::unavailable(
             "as many subscribers are connected as this hub serves (its file limit or --subscribers-max); try again later",
         )
@@ -125,7 +143,7 @@ async fn try_subscribe(front: &Front, path: Path, request: &Parts) -> Result<Sub
         ask,
         headers,
         subscription,
-        slot,
+        place,
     })))
 }
 
@@ -228,7 +246,7 @@ fn in_shard_time(front: &Front, time_ms: u64) -> u64 {
 }
 
 /// The first frames: a comment at once, so that the browser sees an open stream and proxies let go; padding if it was asked for.
-fn opening(ask: &Ask) -> Vec<ControlFrame> {
+fn first_frames(ask: &Ask) -> Vec<ControlFrame> {
     let mut frames = Vec::new();
     if ask.padding_bytes > 0 {
         let padding = " ".repeat(ask.padding_bytes);
@@ -240,28 +258,48 @@ fn opening(ask: &Ask) -> Vec<ControlFrame> {
     frames
 }
 
+/// The first frames, without framing.
+fn first_bytes(ask: &Ask) -> Vec<u8> {
+    let mut first = Vec::new();
+    for frame in first_frames(ask) {
+        first.extend_from_slice(frame.frame().bare());
+    }
+    first
+}
+
 /// Hands the stream over if the connection can be taken; else it becomes the answer's body.
-async fn open(front: &Front, request: &Parts, stream: Stream) -> Response {
+async fn open(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response {
     if let Some(takeover) = request.extensions.get::<Takeover>() {
         takeover.ask(adoption(front, request, stream));
         // The connection takes its stream away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
     let on_end = on_end(request, &stream.subscription);
-    let mut first = Vec::new();
-    for frame in opening(&stream.ask) {
-        first.extend_from_slice(frame.frame().bare());
-    }
+    let first = first_bytes(&stream.ask);
     let pull = PullStream::new(&front.settings().streams, random_u64(), stream.subscription);
-    let on_end = stream.slot.until_end(on_end);
+    let on_end = stream.place.until_end(on_end);
     answer(
         stream.headers,
         Body::new(StreamBody::new(front, first, pull, on_end)),
     )
 }
 
+/// What an HTTP/2 connection opens in its shard.
+fn opening(front: &Front, request: &Parts, stream: Stream<Seat>) -> Opening {
+    let on_end = on_end(request, &stream.subscription);
+    let mut headers = stream.headers;
+    router::decorate(front, request, &mut headers);
+    Opening {
+        headers,
+        first: first_bytes(&stream.ask),
+        subscription: stream.subscription,
+        seat: stream.place,
+        on_end,
+    }
+}
+
 /// What goes with the connection's stream: everything that hyper would have written first.
-fn adoption(front: &Front, request: &Parts, stream: Stream) -> Adoption {
+fn adoption(front: &Front, request: &Parts, stream: Stream<Slot>) -> Adoption {
     let on_end = on_end(request, &stream.subscription);
     let mut headers = stream.headers;
     router::decorate(front, request, &mut headers);
@@ -270,7 +308,7 @@ fn adoption(front: &Front, request: &Parts, stream: Stream) -> Adoption {
         http::Version::HTTP_10 => Framing::Bare,
         _ => Framing::Chunked,
     };
-    for frame in opening(&stream.ask) {
+    for frame in first_frames(&stream.ask) {
         head.extend_from_slice(match framing {
             Framing::Bare => frame.frame().bare(),
             Framing::Chunked => frame.frame().chunk(),
@@ -280,7 +318,7 @@ fn adoption(front: &Front, request: &Parts, stream: Stream) -> Adoption {
         head,
         framing,
         subscription: stream.subscription,
-        slot: stream.slot,
+        slot: stream.place,
         on_end,
     }
 }
@@ -305,7 +343,7 @@ fn on_end(request: &Parts, subscription: &Subscription) -> Option<OnEnd> {
     }))
 }
 
-/// A running stream as a body: for HTTP/2, for other systems, and for whoever embeds the hub in a server of their own.
+/// A running stream as a body: for whoever embeds the hub in a server of their own.
 pub struct StreamBody {
     first: Bytes,
     stream: PullStream,
