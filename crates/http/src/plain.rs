@@ -30,8 +30,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::front::Front;
+use crate::publish::{self, Begun};
 use crate::takeover::Adoption;
-use crate::{publish, router, stream};
+use crate::{router, stream};
 use answer::Ready;
 use head::{Head, Plain, Wants};
 
@@ -117,18 +118,27 @@ struct Connection<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Waits for a request.
     async fn request<D: Future<Output = ()>>(&mut self, patience: &mut Patience<'_, D>) -> Came {
+        let front = self.front;
         let mut pieces = 0;
+        // A publish of which the head was here before the hub began to end is answered, if its body comes in time.
+        let mut begun = false;
         let mut head = self.take(&[]);
         poll_fn(|cx| {
             loop {
                 match std::mem::replace(&mut head, Head::Unusual) {
-                    Head::Whole(plain) => return Poll::Ready(Came::Plain(plain)),
+                    Head::Whole(mut plain) => {
+                        if begun {
+                            plain.parts.extensions.insert(Begun);
+                        }
+                        return Poll::Ready(Came::Plain(plain));
+                    }
                     Head::Partial { .. } if pieces == PIECES_MAX => {
                         return Poll::Ready(Came::Unusual);
                     }
                     Head::Unusual => return Poll::Ready(Came::Unusual),
                     waiting => head = waiting,
                 }
+                begun |= matches!(head, Head::Partial { of_body: true }) && !front.is_draining();
                 match self.poll_read(cx) {
                     Poll::Ready(Some(read)) => head = read,
                     // What it answers to a request that breaks off is hyper's to know.
@@ -137,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     }
                     Poll::Ready(None) => return Poll::Ready(Came::Unusual),
                     Poll::Pending => {
-                        ready!(patience.poll_over(cx));
+                        ready!(patience.poll_over(cx, begun));
                         // Of a publisher that stalls, hyper knows how long.
                         return Poll::Ready(match head {
                             Head::Partial { of_body: true } => Came::Unusual,
@@ -268,16 +278,16 @@ struct Patience<'a, D> {
 }
 
 impl<D: Future<Output = ()>> Patience<'_, D> {
-    /// Ready when nothing is to be waited for any more.
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.front.is_draining() {
+    /// Ready when nothing is to be waited for any more. The hub's end does not end what has begun.
+    fn poll_over(&mut self, cx: &mut Context<'_>, begun: bool) -> Poll<()> {
+        if !begun && self.front.is_draining() {
             return Poll::Ready(());
         }
         let is_told = |told: &Waker| told.will_wake(cx.waker());
         if self.told.as_ref().is_some_and(is_told) && !self.late.is_elapsed() {
             return Poll::Pending;
         }
-        if self.drained.as_mut().poll(cx).is_ready() {
+        if !begun && self.drained.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         while self.late.as_mut().poll(cx).is_ready() {
@@ -287,7 +297,7 @@ impl<D: Future<Output = ()>> Patience<'_, D> {
             }
             self.late.as_mut().reset(until);
         }
-        self.told = Some(cx.waker().clone());
+        self.told = (!begun).then(|| cx.waker().clone());
         Poll::Pending
     }
 }

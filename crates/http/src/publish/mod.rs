@@ -81,6 +81,10 @@ struct Publisher {
     producer: Option<Producer>,
 }
 
+/// In the extensions of a request that had begun before the hub began to end: it is answered like any other.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun;
+
 /// mercure.md, 0.20: whether somebody may publish is decided before the body is read.
 fn publisher(front: &Front, request: &Parts) -> Result<Publisher, Problem> {
     front
@@ -88,7 +92,7 @@ fn publisher(front: &Front, request: &Parts) -> Result<Publisher, Problem> {
         .admit_publish(request)
         .inspect_err(|_| front.counting().not_admitted.one())?;
     let grant = token::grant(front, request, Role::Publisher)?;
-    if front.is_draining() {
+    if front.is_draining() && request.extensions.get::<Begun>().is_none() {
         return Err(Problem::unavailable(
             "the hub is ending; nothing was stored. Try again in a moment",
         ));

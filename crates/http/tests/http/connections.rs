@@ -204,6 +204,30 @@ fn streams_end_between_frames_when_the_hub_ends() {
     assert_eq!(server.front.subscribers(), 0);
 }
 
+/// Whether its body comes in two pieces or in more than a plain request has, which are hyper's.
+#[test]
+fn a_publish_that_has_begun_is_answered_though_the_hub_ends() {
+    for bytes in [10, 100_000] {
+        let mut server = start();
+        let mut publisher = server.connect();
+        publisher.send(&format!(
+            "POST /topics/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {bytes}\r\n\r\nhalf"
+        ));
+        let mut late = server.connect();
+        late.send("POST /topics/a HTTP/1.1\r\n");
+        std::thread::sleep(Duration::from_millis(100));
+        server.begin_shutdown();
+        std::thread::sleep(Duration::from_millis(100));
+        publisher.send(&"x".repeat(bytes - 4));
+        let answer = publisher.answer();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(publisher.raw_to_end(), "", "the connection ends with it");
+        assert_eq!(late.raw_to_end(), "");
+        assert_eq!(server.front.counters().events, 1);
+        server.wait_for_end();
+    }
+}
+
 #[test]
 fn a_head_that_never_ends_is_bounded() {
     let server = start_with(|settings| {
