@@ -26,7 +26,7 @@ mod tell;
 mod ticks;
 mod wheel;
 
-pub use counters::Counters;
+pub use counters::{Counters, Share, Tally};
 pub use feed::Feed;
 pub use shard::{Shard, ShardConfig};
 pub use sink::{Offer, Sink};

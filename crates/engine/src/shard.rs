@@ -10,6 +10,7 @@ use tidewire_core::Position;
 use tidewire_log::GapReason;
 
 use crate::cohort::Cohorts;
+use crate::counters::Counting;
 use crate::deliver::Scratch;
 use crate::feed::ShardFeed;
 use crate::index::id;
@@ -82,7 +83,7 @@ pub struct Shard<S> {
     /// Whom the next step ends.
     pub(crate) ends: Vec<(SubscriberKey, EndReason)>,
     pub(crate) ended: Vec<Ended<S>>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Counting,
     pub(crate) scratch: Scratch,
 }
 
@@ -118,7 +119,7 @@ impl<S: Sink> Shard<S> {
             due: Vec::new(),
             ends: Vec::new(),
             ended: Vec::new(),
-            counters: Counters::default(),
+            counters: Counting::default(),
             scratch: Scratch::default(),
         }
     }

@@ -71,6 +71,7 @@ impl<S: Sink> Shard<S> {
         if self.subscribers.len() <= SMALL_SHARD {
             self.scratch = Scratch::default();
         }
+        self.counters.tell();
         Step {
             again: self.cohorts.wait() || self.feeds.iter().any(|(_, feed)| feed.tail.is_ready()),
             wake_at_ms: self.wheel.next().and_then(|tick| self.pace.clock.ms(tick)),

@@ -91,7 +91,7 @@ fn everyone_gets_every_event_in_order() {
     const SUBSCRIBERS: usize = 200;
     const EVENTS: usize = 300;
     let feed = feed();
-    let shards = Shards::start(2, &config(), 1, Arc::new(|_| {})).unwrap();
+    let shards = Shards::start(2, &config(), 1, Arc::new(|_, _| {})).unwrap();
     publish(&feed, 0..100, 10);
     let mut clients: Vec<_> = (0..SUBSCRIBERS).map(|_| join(&shards, &feed, 1)).collect();
     for at in (100..EVENTS).step_by(10) {
@@ -120,7 +120,7 @@ fn everyone_gets_every_event_in_order() {
 fn a_stalled_client_stands_still_and_misses_nothing() {
     for framing in [Framing::Chunked, Framing::Bare] {
         let feed = feed();
-        let shards = Shards::start(1, &config(), 2, Arc::new(|_| {})).unwrap();
+        let shards = Shards::start(1, &config(), 2, Arc::new(|_, _| {})).unwrap();
         let (mut slow, server) = pair(Some(4096));
         let _told = adopt(&shards, &feed, 1, framing, server);
         let (mut fast, _fast_told) = join(&shards, &feed, 1);
@@ -153,7 +153,7 @@ fn a_stalled_client_stands_still_and_misses_nothing() {
 #[test]
 fn a_drain_ends_between_frames() {
     let feed = feed();
-    let shards = Shards::start(1, &config(), 3, Arc::new(|_| {})).unwrap();
+    let shards = Shards::start(1, &config(), 3, Arc::new(|_, _| {})).unwrap();
     let (mut reading, told) = join(&shards, &feed, 1);
     let (mut stuck, server) = pair(Some(4096));
     let stuck_told = adopt(&shards, &feed, 1, Framing::Chunked, server);
@@ -186,7 +186,7 @@ fn a_client_that_never_reads_is_cut() {
         stall_deadline_ms: 200,
         ..config()
     };
-    let shards = Shards::start(1, &config, 4, Arc::new(|_| {})).unwrap();
+    let shards = Shards::start(1, &config, 4, Arc::new(|_, _| {})).unwrap();
     let (client, server) = pair(Some(4096));
     let told = adopt(&shards, &feed, 1, Framing::Chunked, server);
     let end = told.recv_timeout(SOON).unwrap();
@@ -203,7 +203,7 @@ fn a_client_that_never_reads_is_cut() {
 #[test]
 fn a_client_that_closes_or_half_closes_is_gone_at_once() {
     let feed = feed();
-    let shards = Shards::start(1, &config(), 5, Arc::new(|_| {})).unwrap();
+    let shards = Shards::start(1, &config(), 5, Arc::new(|_, _| {})).unwrap();
     for half in [false, true] {
         let (mut client, told) = join(&shards, &feed, 1);
         let mut head = [0; HEAD.len()];
@@ -226,7 +226,7 @@ fn a_client_that_closes_or_half_closes_is_gone_at_once() {
 #[test]
 fn what_a_client_sends_is_thrown_away() {
     let feed = feed();
-    let shards = Shards::start(1, &config(), 6, Arc::new(|_| {})).unwrap();
+    let shards = Shards::start(1, &config(), 6, Arc::new(|_, _| {})).unwrap();
     let (mut client, _told) = join(&shards, &feed, 1);
     client.write_all(&[b'x'; 50_000]).unwrap();
     publish(&feed, 0..10, 10);
@@ -244,7 +244,7 @@ fn what_a_client_sends_is_thrown_away() {
 fn dropped_shards_leave_nothing_open() {
     let feed = feed();
     let (tell_all, all) = channel();
-    let at_end = Arc::new(move |end: &StreamEnd| tell_all.send(*end).unwrap_or_default());
+    let at_end = Arc::new(move |_, end: &StreamEnd| tell_all.send(*end).unwrap_or_default());
     let shards = Shards::start(2, &config(), 7, at_end).unwrap();
     let (mut client, told) = join(&shards, &feed, 1);
     drop(shards);
@@ -272,7 +272,7 @@ fn idle_memory_and_cost_of_a_delivery() {
         pages * 4096
     };
     let feed = feed();
-    let shards = Shards::start(1, &ShardConfig::default(), 8, Arc::new(|_| {})).unwrap();
+    let shards = Shards::start(1, &ShardConfig::default(), 8, Arc::new(|_, _| {})).unwrap();
     let mut clients = Vec::with_capacity(SUBSCRIBERS);
     let before = resident();
     for _ in 0..SUBSCRIBERS {

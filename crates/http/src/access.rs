@@ -12,6 +12,7 @@ use http::uri::Authority;
 use tidewire_auth::{Anonymous, Keys};
 use url::Url;
 
+use crate::counters::Reason;
 use crate::problem::Problem;
 
 /// Who may do what without further configuration.
@@ -52,23 +53,32 @@ impl Access {
             && !is_loopback(host.host())
         {
             // A page whose name was made to point here (DNS rebinding) shows that name in Host.
-            return Err(Problem::forbidden(format!(
-                "this hub has no keys, so it answers only loopback names, and this request is for {:?}; \
+            return Err(Problem::forbidden(
+                Reason::Host,
+                format!(
+                    "this hub has no keys, so it answers only loopback names, and this request is for {:?}; \
                  start it with --anonymous all to answer any name, or give it keys",
-                host.host()
-            )));
+                    host.host()
+                ),
+            ));
         }
         if let Some(name) = request.headers.keys().find(|name| is_forwarding(name)) {
-            return Err(Problem::forbidden(format!(
-                "this hub has no keys, so it does not answer requests that were forwarded (this one has `{name}`); \
+            return Err(Problem::forbidden(
+                Reason::Forwarded,
+                format!(
+                    "this hub has no keys, so it does not answer requests that were forwarded (this one has `{name}`); \
                  start it with --anonymous all to answer them, or give it keys"
-            )));
+                ),
+            ));
         }
         match self.origin(request) {
-            Origin::Other(origin) => Err(Problem::forbidden(format!(
-                "this hub has no keys, so it answers only pages of its own or a loopback origin, not {origin}; \
+            Origin::Other(origin) => Err(Problem::forbidden(
+                Reason::Origin,
+                format!(
+                    "this hub has no keys, so it answers only pages of its own or a loopback origin, not {origin}; \
                  start it with --anonymous all and --cors-origins {origin} to permit it"
-            ))),
+                ),
+            )),
             _ => Ok(()),
         }
     }
@@ -81,9 +91,12 @@ impl Access {
             return Ok(());
         }
         let refused = |origin: &str| {
-            Err(Problem::forbidden(format!(
-                "a page of {origin} may not publish here; start the hub with --publish-origins {origin} to permit it"
-            )))
+            Err(Problem::forbidden(
+                Reason::Origin,
+                format!(
+                    "a page of {origin} may not publish here; start the hub with --publish-origins {origin} to permit it"
+                ),
+            ))
         };
         match request.headers.get(header::ORIGIN) {
             Some(origin) => {

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::front::Front;
 use crate::io::{Protocol, ServerIo};
+use crate::peer::Peer;
 use crate::takeover::{Rest, Stream};
 use crate::tls::accept;
 use crate::{http1, http2, plain};
@@ -18,10 +19,14 @@ pub(crate) async fn serve(front: Front, router: Router, socket: TcpStream) -> Op
     // Linux gives a connection the options of its listener.
     #[cfg(not(target_os = "linux"))]
     set_options(&front, (&socket).into());
+    let peer = Peer {
+        address: socket.peer_addr().ok(),
+        is_tls: front.settings().tls.is_some(),
+    };
     if let Some(tls) = front.settings().tls.clone() {
-        return accept::serve(front, router, socket, tls).await;
+        return accept::serve(front, router, socket, tls, peer).await;
     }
-    let io = match plain::serve(&front, socket).await {
+    let io = match plain::serve(&front, socket, peer).await {
         plain::End::Closed => return None,
         plain::End::Subscribed(socket, adoption) => {
             front.counting().taken_over.one();
@@ -30,15 +35,20 @@ pub(crate) async fn serve(front: Front, router: Router, socket: TcpStream) -> Op
         plain::End::Unusual(socket, unread) => ServerIo::after(unread, socket),
     };
     // From here on it is one of the few: their tasks may be large, those of the many shall not be.
-    Box::pin(general(front, router, io)).await
+    Box::pin(general(front, router, io, peer)).await
 }
 
-async fn general(front: Front, router: Router, mut io: ServerIo<TcpStream>) -> Option<Rest> {
+async fn general(
+    front: Front,
+    router: Router,
+    mut io: ServerIo<TcpStream>,
+    peer: Peer,
+) -> Option<Rest> {
     let first = tokio::time::timeout(front.limits().head_time_max, io.tell_protocol());
     match first.await {
-        Ok(Ok(Protocol::Http1)) => http1::serve(front, router, io).await,
+        Ok(Ok(Protocol::Http1)) => http1::serve(front, router, io, peer).await,
         Ok(Ok(Protocol::Http2)) => {
-            http2::serve(front, router, io).await;
+            http2::serve(front, router, io, peer).await;
             None
         }
         // The client said nothing, or has gone.

@@ -1,6 +1,17 @@
-//! What this crate counts. Streams are counted by the engine; refusals, publishes and connections here.
+//! What this crate counts. Deliveries are counted by the engine; requests, refusals, publishes and connections here. How all of
+//! it is shown is `metrics`'s.
 
+mod latency;
+mod reason;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidewire_log::Appended;
+
+pub(crate) use latency::{BOUNDS_MS, Latency, Observed};
+pub(crate) use reason::Reason;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -10,11 +21,21 @@ macro_rules! counters {
         pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
 
         #[derive(Debug, Default)]
-        pub(crate) struct Counting { $(pub(crate) $name: Count,)* }
+        pub(crate) struct Counting {
+            $(pub(crate) $name: Count,)*
+            /// Publish requests, by [`PublishKind`].
+            pub(crate) publishes: [Count; PublishKind::ALL.len()],
+            /// Requests refused, and batches that ended with an error, by [`Reason`].
+            pub(crate) refusals: [Count; Reason::ALL.len()],
+            /// From the append to its answer, of the appends that were committed.
+            pub(crate) commit: Latency,
+            /// Connections being served, those whose socket a shard has not among them.
+            pub(crate) serving: Level,
+        }
 
         impl Counting {
             pub(crate) fn snapshot(&self) -> Counters {
-                Counters { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+                Counters { $($name: self.$name.now(),)* }
             }
         }
     };
@@ -49,6 +70,8 @@ counters! {
     pages,
     /// Events published and committed.
     events,
+    /// Bytes of data of the events that were published and committed, or that had been stored before.
+    event_bytes,
     /// Events that had been stored before, by their idempotency key.
     duplicates,
     /// Publishes refused, for whatever reason.
@@ -57,6 +80,52 @@ counters! {
     batches_cut,
 }
 
+impl Counting {
+    pub(crate) fn publish(&self, kind: PublishKind) {
+        self.publishes[kind as usize].one();
+    }
+
+    /// An append was committed: its events, the bytes of their data, and how long it took.
+    pub(crate) fn committed(&self, appended: &[Appended], bytes: usize, took: Duration) {
+        let duplicates = appended.iter().filter(|one| one.duplicate).count();
+        self.events.add(appended.len() - duplicates);
+        self.duplicates.add(duplicates);
+        self.event_bytes.add(bytes);
+        self.commit.observe(took);
+    }
+
+    pub(crate) fn refuse(&self, reason: Reason) {
+        self.refusals[reason as usize].one();
+    }
+}
+
+/// How a publish's events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PublishKind {
+    /// The data alone, to a topic's own path.
+    Raw,
+    /// Mercure's form.
+    Form,
+    /// A JSON array.
+    Array,
+    /// NDJSON.
+    Batch,
+}
+
+impl PublishKind {
+    pub(crate) const ALL: [Self; 4] = [Self::Raw, Self::Form, Self::Array, Self::Batch];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Form => "form",
+            Self::Array => "array",
+            Self::Batch => "ndjson",
+        }
+    }
+}
+
+/// Only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -67,5 +136,34 @@ impl Count {
 
     pub(crate) fn add(&self, count: usize) {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How many of something there are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Level(Arc<AtomicU64>);
+
+/// One of them; it goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Present(Level);
+
+impl Level {
+    pub(crate) fn enter(&self) -> Present {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Present(self.clone())
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -3,21 +3,29 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidewire_core::{MatcherSet, Patterns};
+#[cfg(target_os = "linux")]
+use tidewire_engine::driver::StreamEnd;
 use tidewire_engine::driver::pull::Ender;
-use tidewire_engine::{EndReason, Feed, ShardConfig};
+use tidewire_engine::{EndReason, Feed, ShardConfig, Share, Tally};
 use tidewire_log::{Append, AppendError, Appended, Event, Locate, Located, Log, Start};
 use tokio::sync::{Notify, oneshot};
 
 use crate::access::Access;
+use crate::access_log::AccessLog;
 use crate::counters::{Counters, Counting};
 use crate::limits::Limits;
+#[cfg(target_os = "linux")]
+use crate::peer::Transport;
 use crate::plain::ReadyHeads;
 use crate::problem::Problem;
 use crate::slots::Slots;
 use crate::tls::Tls;
+
+/// In so many places streams count what they do, so that two cores rarely meet at one.
+const TALLY_PLACES: usize = 32;
 
 /// Tells the time of day in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -41,6 +49,8 @@ pub struct Settings {
     pub refuse_softly: bool,
     /// How long streams and running publishes get to end in order.
     pub drain: Duration,
+    /// Where requests and streams are noted; `None`: nowhere.
+    pub access_log: Option<AccessLog>,
     /// The time of day.
     pub clock: Clock,
     /// With it, the listeners of [`crate::serve`] speak TLS, and nothing else.
@@ -57,6 +67,7 @@ impl Default for Settings {
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             refuse_softly: true,
             drain: Duration::from_secs(2),
+            access_log: None,
             clock: Arc::new(|| {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH);
                 since.map_or(0, |since| {
@@ -78,6 +89,8 @@ struct Inner {
     patterns: Patterns,
     slots: Arc<Slots>,
     counting: Counting,
+    /// What the streams that no shard's thread owns do.
+    tally: Arc<Tally>,
     draining: AtomicBool,
     /// Told when draining begins.
     drain: Notify,
@@ -103,7 +116,7 @@ impl Front {
         #[cfg(target_os = "linux")]
         let at_end = {
             let slots = Arc::clone(&slots);
-            Arc::new(move |_: &tidewire_engine::driver::StreamEnd| slots.give_back())
+            Arc::new(move |form, end: &StreamEnd| slots.end(form, Transport::Plain, end))
         };
         #[cfg(target_os = "linux")]
         let shards = match settings.shards {
@@ -121,6 +134,7 @@ impl Front {
             settings,
             patterns,
             counting: Counting::default(),
+            tally: Tally::new(TALLY_PLACES),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
             ready: ReadyHeads::default(),
@@ -157,7 +171,7 @@ impl Front {
     /// How many subscribers there are.
     #[must_use]
     pub fn subscribers(&self) -> usize {
-        self.0.slots.subscribers()
+        usize::try_from(self.0.slots.subscribers()).unwrap_or(usize::MAX)
     }
 
     /// The counters of the streams on the shards' threads.
@@ -167,6 +181,21 @@ impl Front {
         self.shards()
             .map(|shards| shards.counters())
             .unwrap_or_default()
+    }
+
+    /// The counters of every stream there is or was.
+    #[must_use]
+    pub fn stream_counters(&self) -> tidewire_engine::Counters {
+        #[allow(unused_mut, reason = "elsewhere there are no shards to add")]
+        let mut sum = self.0.tally.counters();
+        #[cfg(target_os = "linux")]
+        sum.add(&self.shard_counters());
+        sum
+    }
+
+    /// Where a stream that no shard's thread owns counts what it does.
+    pub(crate) fn share(&self) -> Share {
+        self.0.tally.share()
     }
 
     #[cfg(target_os = "linux")]
@@ -210,6 +239,8 @@ impl Front {
     /// As the log says; [`AppendError::Busy`] if it does not answer in time.
     pub async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, AppendError> {
         let count = events.len();
+        let bytes = events.iter().map(|event| event.data.len()).sum();
+        let began = Instant::now();
         let (sender, mut receiver) = oneshot::channel();
         self.log().append(Append {
             events,
@@ -224,9 +255,7 @@ impl Front {
             None => return Err(AppendError::Busy),
         };
         debug_assert_eq!(appended.len(), count);
-        let duplicates = appended.iter().filter(|one| one.duplicate).count();
-        self.counting().events.add(count - duplicates);
-        self.counting().duplicates.add(duplicates);
+        self.counting().committed(&appended, bytes, began.elapsed());
         Ok(appended)
     }
 

@@ -16,6 +16,7 @@ use tower::Service;
 
 use crate::front::Front;
 use crate::io::ServerIo;
+use crate::peer::Peer;
 use crate::takeover::{Rest, Stream, Takeover};
 
 /// Cuts a connection whose client does not read: whatever is written for it then waits, so only the connection can end it.
@@ -34,6 +35,7 @@ pub(crate) async fn serve<S: Stream>(
     front: Front,
     router: Router,
     io: ServerIo<S>,
+    peer: Peer,
 ) -> Option<Rest> {
     let takeover = Takeover::default();
     let asked = takeover.clone();
@@ -42,6 +44,7 @@ pub(crate) async fn serve<S: Stream>(
     let in_requests = cut.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(in_requests.clone());
+        request.extensions_mut().insert(peer);
         request.extensions_mut().insert(takeover.clone());
         router.clone().call(request)
     });

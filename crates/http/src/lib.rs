@@ -6,6 +6,7 @@
 
 mod accept;
 mod access;
+mod access_log;
 mod ask;
 mod connection;
 mod counters;
@@ -18,6 +19,7 @@ mod io;
 mod limits;
 mod local;
 mod page;
+mod peer;
 mod plain;
 mod problem;
 mod publish;
@@ -34,6 +36,7 @@ mod tls;
 mod token;
 
 pub use access::{Access, OriginError, Origins};
+pub use access_log::{AccessLog, AccessLogCounters, AccessLogFormat};
 pub use counters::Counters;
 pub use event::NAME_BYTES_MAX;
 pub use front::{Clock, Front, Settings};

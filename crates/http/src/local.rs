@@ -8,6 +8,7 @@ use tidewire_engine::{Checkpoint, Subscription};
 use tidewire_log::Start;
 
 use crate::front::{Front, random_u64};
+use crate::peer::Transport;
 use crate::stream::{StreamBody, stream_id};
 
 /// What an embedder subscribes to. Nothing narrows it further.
@@ -61,8 +62,14 @@ impl Front {
             .locate(subscribe.start, subscribe.filter.routing.clone())
             .await;
         let located = located.map_err(|_| SubscribeError::Log)?;
-        let slot = self.slots().take().ok_or(SubscribeError::Subscribers)?;
+        let slot = self
+            .slots()
+            .take(subscribe.form, Transport::Embedded)
+            .ok_or(SubscribeError::Subscribers)?;
         self.counting().streams.one();
+        if located.gap.is_some() {
+            self.counting().gaps.one();
+        }
         let subscription = Subscription {
             feed: self.feed().clone(),
             filter: subscribe.filter,
@@ -73,7 +80,8 @@ impl Front {
             stream: stream_id(),
             ends_ms: None,
         };
-        let stream = PullStream::new(&self.settings().streams, random_u64(), subscription);
+        let stream = PullStream::new(&self.settings().streams, random_u64(), subscription)
+            .counted(self.share());
         Ok(StreamBody::new(
             self,
             Vec::new(),

@@ -15,6 +15,7 @@ use tidewire_log::{Gap, Located, Read, ReadAsk};
 use tokio::time::Instant;
 
 use crate::ask::Ask;
+use crate::counters::Reason;
 use crate::front::{Front, random_u64};
 use crate::problem::Problem;
 
@@ -54,8 +55,9 @@ pub(crate) async fn read(
         if !(is_empty && at_tail) || Instant::now() >= deadline || front.is_draining() {
             return Ok(encode(front, &page));
         }
-        let slot = front.slots().take().ok_or_else(|| {
+        let slot = front.slots().take_waiting().ok_or_else(|| {
             Problem::unavailable("as many subscribers are connected as this hub serves; ask without `wait`, or later")
+                .because(Reason::Subscribers)
         })?;
         wait(front, &filter, page.next, deadline).await;
         drop(slot);

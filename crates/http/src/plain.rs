@@ -22,14 +22,16 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker, ready};
 
 use axum::response::Response;
-use http::HeaderValue;
 use http::header::{CONNECTION, ORIGIN};
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use crate::access_log::{Entry, Running};
 use crate::front::Front;
+use crate::peer::Peer;
 use crate::publish::{self, Begun};
 use crate::takeover::Adoption;
 use crate::{router, stream};
@@ -63,13 +65,14 @@ pub(crate) enum End<S> {
 }
 
 /// Serves plain requests until something else comes.
-pub(crate) async fn serve<S>(front: &Front, socket: S) -> End<S>
+pub(crate) async fn serve<S>(front: &Front, socket: S, peer: Peer) -> End<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut connection = Connection {
         front,
         socket,
+        peer,
         unread: Vec::new(),
     };
     let mut patience = Patience {
@@ -111,6 +114,7 @@ enum Next {
 struct Connection<'a, S> {
     front: &'a Front,
     socket: S,
+    peer: Peer,
     /// What was read and is no part of a request that was answered. Mostly empty, and then without memory.
     unread: Vec<u8>,
 }
@@ -189,8 +193,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         head
     }
 
-    async fn answer(&mut self, plain: Plain) -> Next {
+    async fn answer(&mut self, mut plain: Plain) -> Next {
         let front = self.front;
+        let running = self.note(&mut plain.parts);
         let parts = &plain.parts;
         let response = match router::enter(front, parts) {
             Err(refused) => refused,
@@ -201,18 +206,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 },
                 Wants::Publish(path) => match publish::one(front, path, parts, plain.body).await {
                     Ok(id) if !parts.headers.contains_key(ORIGIN) && !front.is_draining() => {
-                        return self.answer_id(parts, &id).await;
+                        return self.answer_id(parts, &id, running).await;
                     }
                     Ok(id) => publish::answer_id(id),
                     Err(response) => response,
                 },
             },
         };
-        self.respond(parts, response).await
+        self.respond(parts, response, running).await
+    }
+
+    /// Notes a request for the access log. Without one nothing of it is kept: a request's extensions are memory of their own.
+    fn note(&self, request: &mut Parts) -> Running {
+        if self.front.settings().access_log.is_none() {
+            return Running::new(None);
+        }
+        request.extensions.insert(self.peer);
+        Running::new(Entry::of(self.front, request))
     }
 
     /// The answer to a publish that no page sent, of which all but the id is always the same.
-    async fn answer_id(&mut self, request: &Parts, id: &str) -> Next {
+    async fn answer_id(&mut self, request: &Parts, id: &str, running: Running) -> Next {
         let front = self.front;
         let ready = front.ready_heads().published.get_or_init(|| {
             let mut response = publish::answer_id(String::new());
@@ -220,10 +234,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Ready::new(response.headers())
         });
         let bytes = ready.encode(id.as_bytes(), front.now_ms());
-        self.write(&bytes).await
+        let next = self.write(&bytes).await;
+        running.answered(StatusCode::OK, id.len());
+        next
     }
 
-    async fn respond(&mut self, request: &Parts, mut response: Response) -> Next {
+    async fn respond(&mut self, request: &Parts, mut response: Response, running: Running) -> Next {
         router::leave(self.front, request, &mut response);
         if self.front.is_draining() {
             let close = HeaderValue::from_static("close");
@@ -234,7 +250,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let body = body.collect().await.unwrap_or_default().to_bytes();
         answer::set_length(&mut head.headers, body.len());
         let bytes = answer::encode(head.status, &head.headers, &body, self.front.now_ms());
-        match self.write(&bytes).await {
+        let next = self.write(&bytes).await;
+        running.answered(head.status, body.len());
+        match next {
             Next::Request if head.headers.contains_key(CONNECTION) => {
                 let _ = self.socket.shutdown().await;
                 Next::End

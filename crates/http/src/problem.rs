@@ -13,6 +13,8 @@ use tidewire_auth::Refusal;
 use tidewire_core::PatternError;
 use tidewire_log::AppendError;
 
+use crate::counters::Reason;
+
 /// How long a program should wait before it tries a temporary refusal again, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 2;
 
@@ -24,6 +26,8 @@ pub(crate) struct Problem {
     title: &'static str,
     detail: Cow<'static, str>,
     extra: Extra,
+    /// As it is counted.
+    reason: Reason,
 }
 
 /// What goes into a header as well.
@@ -48,17 +52,25 @@ impl Problem {
             title,
             detail: detail.into(),
             extra: Extra::None,
+            reason: Reason::BadRequest,
         }
+    }
+
+    /// Says as what it is counted.
+    #[must_use]
+    pub(crate) fn because(self, reason: Reason) -> Self {
+        Self { reason, ..self }
     }
 
     pub(crate) fn bad_parameter(detail: impl Into<Cow<'static, str>>) -> Self {
         let title = "A parameter is wrong";
         Self::new(StatusCode::BAD_REQUEST, "bad-parameter", title, detail)
+            .because(Reason::BadParameter)
     }
 
     pub(crate) fn bad_event(detail: impl Into<Cow<'static, str>>) -> Self {
         let title = "The event cannot be published";
-        Self::new(StatusCode::BAD_REQUEST, "bad-event", title, detail)
+        Self::new(StatusCode::BAD_REQUEST, "bad-event", title, detail).because(Reason::BadEvent)
     }
 
     pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -66,9 +78,9 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", title, detail)
     }
 
-    pub(crate) fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn forbidden(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
         let title = "Not allowed";
-        Self::new(StatusCode::FORBIDDEN, "forbidden", title, detail)
+        Self::new(StatusCode::FORBIDDEN, "forbidden", title, detail).because(reason)
     }
 
     pub(crate) fn not_found(path: &str) -> Self {
@@ -80,6 +92,19 @@ impl Problem {
             "Nothing is here",
             detail,
         )
+        .because(Reason::NotFound)
+    }
+
+    /// The hub's own listeners show no figures.
+    pub(crate) fn metrics_elsewhere() -> Self {
+        let detail = "metrics are on the admin listener alone: start the hub with --admin-listen 127.0.0.1:9090 and ask there";
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Metrics are not here",
+            detail,
+        )
+        .because(Reason::NotFound)
     }
 
     pub(crate) fn method(method: &Method, allow: &'static str) -> Self {
@@ -87,6 +112,7 @@ impl Problem {
         let title = "The method does not fit";
         Self {
             extra: Extra::Allow(allow),
+            reason: Reason::Method,
             ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", title, detail)
         }
     }
@@ -94,6 +120,7 @@ impl Problem {
     pub(crate) fn not_acceptable(detail: impl Into<Cow<'static, str>>) -> Self {
         let title = "No form of the answer is acceptable";
         Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", title, detail)
+            .because(Reason::NotAcceptable)
     }
 
     pub(crate) fn content_type(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -104,16 +131,18 @@ impl Problem {
             title,
             detail,
         )
+        .because(Reason::ContentType)
     }
 
     pub(crate) fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
         let title = "Too large";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title, detail)
+            .because(Reason::TooLarge)
     }
 
     pub(crate) fn timeout(detail: impl Into<Cow<'static, str>>) -> Self {
         let title = "The request came too slowly";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", title, detail)
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", title, detail).because(Reason::Timeout)
     }
 
     /// A refusal that heals: trying again later helps.
@@ -121,6 +150,7 @@ impl Problem {
         let title = "Not now";
         Self {
             extra: Extra::RetryAfter(RETRY_AFTER_S),
+            reason: Reason::Unavailable,
             ..Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
@@ -146,6 +176,7 @@ impl Problem {
         };
         Self {
             extra: Extra::Challenge(refusal.error_code()),
+            reason: Reason::from(refusal),
             ..Self::new(status, "not-authorized", title, refusal.to_string())
         }
     }
@@ -163,6 +194,7 @@ impl Problem {
         let detail = format!("the token does not allow to publish to the topic {topic:?}");
         Self {
             extra: Extra::Challenge(Some("insufficient_scope")),
+            reason: Reason::TopicNotGranted,
             ..Self::new(
                 StatusCode::FORBIDDEN,
                 "not-authorized",
@@ -173,7 +205,7 @@ impl Problem {
     }
 
     pub(crate) fn append(error: &AppendError) -> Self {
-        match error {
+        let problem = match error {
             AppendError::KeyReused { .. } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "key-reused",
@@ -196,11 +228,16 @@ impl Problem {
                 "{error}; nothing was stored. The hub's log says why, and it must be started again"
             )),
             _ => Self::unavailable(format!("{error}; nothing was stored. Try again shortly")),
-        }
+        };
+        problem.because(Reason::from(error))
     }
 
     pub(crate) fn status(&self) -> StatusCode {
         self.status
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
     }
 
     pub(crate) fn detail(&self) -> &str {
@@ -234,6 +271,7 @@ impl IntoResponse for Problem {
         });
         let mut response = Response::new(Body::from(format!("{document}\n")));
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(self.reason);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

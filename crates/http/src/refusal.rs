@@ -26,6 +26,7 @@ pub(crate) fn for_now(front: &Front, request: &Parts, problem: Problem) -> Respo
         "retry: {retry_ms}\n: {}\n\n",
         problem.detail()
     )));
+    response.extensions_mut().insert(problem.reason());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

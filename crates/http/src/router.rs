@@ -10,6 +10,8 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 
 use crate::access::Secure;
+use crate::access_log::{Entry, Running};
+use crate::counters::Reason;
 use crate::front::Front;
 use crate::problem::Problem;
 use crate::{publish, site, stream};
@@ -65,7 +67,8 @@ fn methods(path: &str) -> Option<&'static str> {
 
 /// The first to see a request and the last to see its answer.
 async fn at_the_door(State(front): State<Front>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let running = Running::new(Entry::of(&front, &mut parts));
     let seen = seen(&parts);
     let mut response = match enter(&front, &parts) {
         Err(refused) => refused,
@@ -73,7 +76,7 @@ async fn at_the_door(State(front): State<Front>, request: Request, next: Next) -
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
     };
     leave(&front, &seen, &mut response);
-    response
+    running.answer(response)
 }
 
 /// Whether a request is let in at all; for [`crate::plain`] too, which does without the router.
@@ -91,6 +94,9 @@ pub(crate) fn enter(front: &Front, request: &Parts) -> Result<(), Response> {
 
 /// What is done with every answer.
 pub(crate) fn leave(front: &Front, request: &Parts, response: &mut Response) {
+    if let Some(reason) = response.extensions().get::<Reason>() {
+        front.counting().refuse(*reason);
+    }
     decorate(front, request, response.headers_mut());
 }
 

@@ -71,7 +71,13 @@ async fn accept(front: Front, router: Router, listener: TcpListener) {
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
                     front.counting().connections.one();
-                    connections.spawn(connection::serve(front.clone(), router.clone(), socket));
+                    let present = front.counting().serving.enter();
+                    let serving = connection::serve(front.clone(), router.clone(), socket);
+                    connections.spawn(async {
+                        let rest = serving.await;
+                        drop(present);
+                        rest
+                    });
                 }
                 Err(error) => {
                     front.counting().accept_errors.one();

@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::request::Parts;
 use rust_embed::RustEmbed;
 
+use crate::counters::Reason;
 use crate::front::Front;
 use crate::problem::Problem;
 
@@ -28,7 +29,9 @@ pub(crate) async fn healthz() -> Response {
 
 pub(crate) async fn readyz(State(front): State<Front>) -> Response {
     if front.is_draining() {
-        return Problem::unavailable("the hub is ending").into_response();
+        return Problem::unavailable("the hub is ending")
+            .because(Reason::Draining)
+            .into_response();
     }
     match front.log().health() {
         Ok(()) => text("application/json", "{\"status\":\"ok\"}\n"),
@@ -80,6 +83,12 @@ fn content_type(name: &str) -> &'static str {
 
 /// The path's file, or a problem that says that nothing is there.
 pub(crate) fn asset_or_not_found(request: &Parts) -> Response {
-    asset(request.uri.path())
-        .unwrap_or_else(|| Problem::not_found(request.uri.path()).into_response())
+    asset(request.uri.path()).unwrap_or_else(|| nothing_at(request.uri.path()).into_response())
+}
+
+fn nothing_at(path: &str) -> Problem {
+    match path {
+        "/metrics" => Problem::metrics_elsewhere(),
+        path => Problem::not_found(path),
+    }
 }

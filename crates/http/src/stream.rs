@@ -21,9 +21,12 @@ use tidewire_log::Located;
 use tidewire_log::control::{Control, ControlFrame};
 
 use crate::accept::Answer;
+use crate::access_log::Entry;
 use crate::ask::{Ask, Path};
+use crate::counters::Reason;
 use crate::front::{Front, Registration, random, random_u64};
 use crate::http2::{Handover, Opening};
+use crate::peer::Transport;
 use crate::problem::Problem;
 use crate::refusal;
 use crate::slots::{Seat, Slot};
@@ -42,14 +45,14 @@ pub(crate) async fn topic(State(front): State<Front>, request: Request) -> Respo
 
 async fn subscribe(front: &Front, path: Path, request: &Parts) -> Response {
     let Some(handover) = request.extensions.get::<Handover>() else {
-        let place = || front.slots().take();
+        let place = |form| front.slots().take(form, Transport::of(request));
         return match try_subscribe(front, path, request, place).await {
             Ok(Subscribed::Answered(response)) => response,
             Ok(Subscribed::Stream(stream)) => open(front, request, *stream).await,
             Err(problem) => refused(front, request, problem),
         };
     };
-    match try_subscribe(front, path, request, || handover.place().take()).await {
+    match try_subscribe(front, path, request, |form| handover.place().take(form)).await {
         Ok(Subscribed::Answered(response)) => response,
         Ok(Subscribed::Stream(stream)) => {
             handover.hand(Box::new(opening(front, request, *stream)));
@@ -66,7 +69,8 @@ pub(crate) async fn adopt(
     path: Path,
     request: &Parts,
 ) -> Result<Adoption, Response> {
-    match try_subscribe(front, path, request, || front.slots().take()).await {
+    let place = |form| front.slots().take(form, Transport::Plain);
+    match try_subscribe(front, path, request, place).await {
         Ok(Subscribed::Answered(response)) => Err(response),
         Ok(Subscribed::Stream(stream)) => Ok(adoption(front, request, *stream)),
         Err(problem) => Err(refused(front, request, problem)),
@@ -99,7 +103,7 @@ async fn try_subscribe<P>(
     front: &Front,
     path: Path,
     request: &Parts,
-    take_place: impl FnOnce() -> Option<P>,
+    take_place: impl FnOnce(Form) -> Option<P>,
 ) -> Result<Subscribed<P>, Problem> {
     let grant = token::grant(front, request, Role::Subscriber)?;
     let ask = Ask::parse(
@@ -110,9 +114,10 @@ async fn try_subscribe<P>(
         front.now_ms(),
     )?;
     if front.is_draining() {
-        return Err(Problem::unavailable(
-            "the hub is ending; subscribe again in a moment",
-        ));
+        return Err(
+            Problem::unavailable("the hub is ending; subscribe again in a moment")
+                .because(Reason::Draining),
+        );
     }
     let located = front
         .locate(ask.from.start.clone(), ask.routing.clone())
@@ -129,10 +134,11 @@ async fn try_subscribe<P>(
         let body = page::read(front, &ask, filter, located).await?;
         return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
     }
-    let place = take_place().ok_or_else(|| {
+    let place = take_place(ask.form).ok_or_else(|| {
         Problem::unavailable(
             "as many subscribers are connected as this hub serves (its file limit or --subscribers-max); try again later",
         )
+        .because(Reason::Subscribers)
     })?;
     let subscription = subscription(front, &ask, filter, located, &grant);
     front.counting().streams.one();
@@ -274,9 +280,10 @@ async fn open(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response 
         // The connection takes its stream away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
-    let on_end = on_end(request, &stream.subscription);
+    let on_end = on_end(request);
     let first = first_bytes(&stream.ask);
-    let pull = PullStream::new(&front.settings().streams, random_u64(), stream.subscription);
+    let pull = PullStream::new(&front.settings().streams, random_u64(), stream.subscription)
+        .counted(front.share());
     let on_end = stream.place.until_end(on_end);
     answer(
         stream.headers,
@@ -286,7 +293,7 @@ async fn open(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response 
 
 /// What an HTTP/2 connection opens in its shard.
 fn opening(front: &Front, request: &Parts, stream: Stream<Seat>) -> Opening {
-    let on_end = on_end(request, &stream.subscription);
+    let on_end = on_end(request);
     let mut headers = stream.headers;
     router::decorate(front, request, &mut headers);
     Opening {
@@ -300,7 +307,7 @@ fn opening(front: &Front, request: &Parts, stream: Stream<Seat>) -> Opening {
 
 /// What goes with the connection's stream: everything that hyper would have written first.
 fn adoption(front: &Front, request: &Parts, stream: Stream<Slot>) -> Adoption {
-    let on_end = on_end(request, &stream.subscription);
+    let on_end = on_end(request);
     let mut headers = stream.headers;
     router::decorate(front, request, &mut headers);
     let mut head = takeover::head_bytes(request.version, &headers, front.now_ms());
@@ -324,23 +331,9 @@ fn adoption(front: &Front, request: &Parts, stream: Stream<Slot>) -> Adoption {
 }
 
 /// Who wants to know of a stream's end: nobody, if that is not logged, for each of a million idle subscribers would have one.
-fn on_end(request: &Parts, subscription: &Subscription) -> Option<OnEnd> {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
-        return None;
-    }
-    let stream = subscription.stream.clone();
-    let target = token::redacted(&request.uri);
-    tracing::debug!(stream, target, "stream opened");
-    Some(Box::new(move |end| {
-        tracing::debug!(
-            stream,
-            reason = end.reason.as_str(),
-            bytes = end.bytes,
-            events = end.events,
-            life_ms = end.life_ms,
-            "stream ended"
-        );
-    }))
+fn on_end(request: &Parts) -> Option<OnEnd> {
+    let opened = request.extensions.get::<Entry>()?.open();
+    Some(Box::new(move |end| opened.end(&end)))
 }
 
 /// A running stream as a body: for whoever embeds the hub in a server of their own.

@@ -89,7 +89,8 @@ pub(crate) fn solo<S: Stream>(stream: S, front: &Front, adoption: Adoption) -> R
         adoption.framing,
         adoption.subscription,
         adoption.slot.until_end(adoption.on_end),
-    );
+    )
+    .counted(front.share());
     let registration = front.register(solo.ender());
     Box::pin(async move {
         solo.await;

@@ -2,6 +2,7 @@
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 use tidewire_auth::{Role, decide};
 use tidewire_core::Grant;
 
@@ -70,22 +71,78 @@ fn cookie(request: &Parts) -> Option<String> {
 
 /// A request's target for the log: without the token that its query may hold.
 pub(crate) fn redacted(uri: &http::Uri) -> String {
-    let Some(query) = uri.query() else {
-        return uri.path().to_owned();
+    match (uri.path(), uri.query()) {
+        ("", _) => "-".to_owned(),
+        (path, None) => path.to_owned(),
+        (path, Some(query)) => format!("{path}?{}", redacted_query(query)),
+    }
+}
+
+/// Another page's address for the log, as `Referer` has it: without what of it may be a secret. Its fragment is none of ours.
+pub(crate) fn redacted_url(url: &[u8]) -> Vec<u8> {
+    let url = String::from_utf8_lossy(url);
+    let url = url.split('#').next().unwrap_or_default();
+    let (address, query) = match url.split_once('?') {
+        Some((address, query)) => (address, Some(query)),
+        None => (url, None),
     };
-    let pairs = query.split('&').map(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        // `authorization` may be written with escapes; what is not plainly another name is not shown.
-        let is_plain = name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-        if is_plain && !name.eq_ignore_ascii_case("authorization") {
-            pair.to_owned()
-        } else {
-            "REDACTED".to_owned()
-        }
+    // RFC 3986, section 3.2.1: what stands before an `@` may be a password.
+    let mut text = match address.rsplit_once('@') {
+        Some((_, rest)) => format!("{REDACTED}@{rest}"),
+        None => address.to_owned(),
+    };
+    if let Some(query) = query {
+        text.push('?');
+        text.push_str(&redacted_query(query));
+    }
+    text.into_bytes()
+}
+
+const REDACTED: &str = "REDACTED";
+
+fn redacted_query(query: &str) -> String {
+    let pairs = query.split('&').map(|pair| match is_harmless(pair) {
+        true => pair,
+        false => REDACTED,
     });
-    format!("{}?{}", uri.path(), pairs.collect::<Vec<_>>().join("&"))
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Whether a pair of a query holds no secret. A name may be written with escapes, a whole URL may be somebody's value, and `;`
+/// separates pairs elsewhere: what is not plainly harmless is not shown.
+fn is_harmless(pair: &str) -> bool {
+    let name = pair.split('=').next().unwrap_or_default();
+    let is_plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let mut text = pair.to_owned();
+    // Escapes of escapes: a few times is more than anybody means.
+    for _ in 0..4 {
+        text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+    }
+    let text = text.to_ascii_lowercase();
+    let names = text
+        .split(['&', ';', '?'])
+        .filter_map(|pair| pair.split('=').next());
+    is_plain
+        // A JWT begins with `{"` in base64url.
+        && !text.contains("eyj")
+        && !text.contains("authorization")
+        && !names.into_iter().any(names_a_secret)
+}
+
+fn names_a_secret(name: &str) -> bool {
+    let parts = [
+        "token",
+        "secret",
+        "passw",
+        "jwt",
+        "signature",
+        "apikey",
+        "api_key",
+        "api-key",
+    ];
+    matches!(name, "auth" | "key" | "sig") || parts.iter().any(|part| name.contains(part))
 }
 
 #[cfg(test)]
@@ -131,9 +188,45 @@ mod tests {
             ("/a?authorization=secret&topic=b", "/a?REDACTED&topic=b"),
             ("/a?Authorization=secret", "/a?REDACTED"),
             ("/a?%61uthorization=secret", "/a?REDACTED"),
+            ("/a?topic=b&access_token=secret", "/a?topic=b&REDACTED"),
+            ("/a?topic=b;authorization=secret", "/a?REDACTED"),
+            ("/a?topic=b;token=secret", "/a?REDACTED"),
+            ("/a?next=%2Fb%3F%61uthorization%3Dsecret", "/a?REDACTED"),
+            ("/a?next=%252Fb%253Fjwt%253Dsecret", "/a?REDACTED"),
+            ("/a?topic=eyJhbGciOiJIUzI1NiJ9.e30.c2VjcmV0", "/a?REDACTED"),
+            (
+                "/a?since=10m&last_event_id=%235-1",
+                "/a?since=10m&last_event_id=%235-1",
+            ),
+            ("http://u:secret@h/a?topic=b", "/a?topic=b"),
+            ("/a?&&topic", "/a?&&topic"),
         ];
         for (target, want) in table {
-            assert_eq!(redacted(&target.parse().unwrap()), want);
+            assert_eq!(redacted(&target.parse().unwrap()), want, "{target}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_pages_are_logged_without_secrets() {
+        let table = [
+            ("https://a.example/b?c=d", "https://a.example/b?c=d"),
+            ("https://u:secret@a.example/b", "REDACTED@a.example/b"),
+            (
+                "https://a.example/?authorization=secret&c=d",
+                "https://a.example/?REDACTED&c=d",
+            ),
+            (
+                "https://a.example/#access_token=secret",
+                "https://a.example/",
+            ),
+            (
+                "https://a.example/?a#?authorization=secret",
+                "https://a.example/?a",
+            ),
+        ];
+        for (url, want) in table {
+            let shown = String::from_utf8(redacted_url(url.as_bytes())).unwrap();
+            assert_eq!(shown, want, "{url}");
         }
     }
 }

@@ -13,7 +13,9 @@ pub use super::Ender;
 use super::clock::Alarm;
 use super::ender::Shared;
 use super::{StreamEnd, now_ms};
-use crate::{EndReason, Ended, Offer, Shard, ShardConfig, Sink, SubscriberKey, Subscription};
+use crate::{
+    EndReason, Ended, Offer, Shard, ShardConfig, Share, Sink, SubscriberKey, Subscription,
+};
 
 /// How many bytes one poll hands out; more only if the first frame alone is larger.
 pub const POLL_BYTES_MAX: usize = 64 * 1024;
@@ -74,6 +76,13 @@ impl PullStream {
             bytes: 0,
             end: None,
         }
+    }
+
+    /// Adds what it does to a sum: see [`Shard::count_into`].
+    #[must_use]
+    pub fn counted(mut self, share: Share) -> Self {
+        self.shard.count_into(share);
+        self
     }
 
     /// What ends it from outside.

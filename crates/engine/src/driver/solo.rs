@@ -19,7 +19,9 @@ use super::clock::Alarm;
 use super::ender::{Ender, Shared};
 use super::framing::{Framing, GATHER_MAX, Owed};
 use super::{OnEnd, StreamEnd, UNREAD_BYTES_MAX, now_ms};
-use crate::{EndReason, Ended, Offer, Shard, ShardConfig, Sink, SubscriberKey, Subscription};
+use crate::{
+    EndReason, Ended, Offer, Shard, ShardConfig, Share, Sink, SubscriberKey, Subscription,
+};
 
 /// How many steps one poll takes before it lets others run.
 const STEPS_MAX: usize = 16;
@@ -168,6 +170,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Solo<IO> {
             stall_ms: config.stall_deadline_ms,
             on_end: Some(on_end),
         }
+    }
+
+    /// Adds what it does to a sum: see [`Shard::count_into`].
+    #[must_use]
+    pub fn counted(mut self, share: Share) -> Self {
+        if let State::Open { shard, .. } = &mut self.state {
+            shard.count_into(share);
+        }
+        self
     }
 
     /// What ends it from outside.

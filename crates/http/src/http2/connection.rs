@@ -21,6 +21,7 @@ use super::sink::{Look, StreamSink};
 use super::socket::Socket;
 use super::wire::{Incoming, Line};
 use crate::front::{Front, random_u64};
+use crate::peer::Peer;
 use crate::slots::SharedPlace;
 
 /// How many rounds the task takes before it lets others run.
@@ -33,6 +34,7 @@ const GO_MAX_MS: u64 = 10_000;
 pub(super) struct Connection {
     front: Front,
     router: Router,
+    peer: Peer,
     task: Arc<Task>,
     line: Arc<Line>,
     /// Rings when a commit or a load concerns the shard.
@@ -69,19 +71,23 @@ impl Connection {
         router: Router,
         mut connection: h2::server::Connection<Socket, Bytes>,
         socket: Socket,
+        peer: Peer,
     ) -> Self {
         let now_ms = now_ms();
         let task = Arc::new(Task::default());
         let commits = Bell::new(&task);
         let drained = front.clone();
+        let mut shard = Shard::new(
+            front.settings().streams,
+            random_u64(),
+            Waker::from(Arc::clone(&commits)),
+        );
+        shard.count_into(front.share());
         Self {
-            shard: Shard::new(
-                front.settings().streams,
-                random_u64(),
-                Waker::from(Arc::clone(&commits)),
-            ),
+            shard,
             place: Arc::new(front.slots().shared()),
             router,
+            peer,
             commits,
             step_is_due: false,
             step_at_ms: None,
@@ -148,9 +154,10 @@ impl Connection {
     fn accept(&mut self) {
         loop {
             let incoming = self.line.wire().poll_accept();
-            let Poll::Ready((request, respond)): Poll<Incoming> = incoming else {
+            let Poll::Ready((mut request, respond)): Poll<Incoming> = incoming else {
                 return;
             };
+            request.extensions_mut().insert(self.peer);
             let handover = Handover::new(&self.place);
             self.exchanges.push(Box::pin(exchange::run(
                 self.front.clone(),

@@ -29,6 +29,7 @@ pub(crate) use handover::{Handover, Opening};
 
 use crate::front::Front;
 use crate::limits::Limits;
+use crate::peer::Peer;
 use connection::Connection;
 use socket::Socket;
 
@@ -42,7 +43,7 @@ const EARLY_RESETS_MAX: usize = 128;
 const ERROR_RESETS_MAX: usize = 1024;
 
 /// Serves a connection until it ends, in the task that awaits this.
-pub(crate) async fn serve<IO>(front: Front, router: Router, io: IO)
+pub(crate) async fn serve<IO>(front: Front, router: Router, io: IO, peer: Peer)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -53,7 +54,7 @@ where
         Ok(Err(error)) => return tracing::debug!(%error, "connection ended"),
         Err(_) => return,
     };
-    Connection::new(front, router, connection, socket)
+    Connection::new(front, router, connection, socket, peer)
         .run()
         .await;
 }

@@ -14,6 +14,7 @@ use tidewire_engine::{EndReason, Offer, Sink};
 use super::bell::muted;
 use super::wire::{Admit, Line};
 use crate::slots::Seat;
+
 /// How many bytes h2 holds for a stream at most.
 pub(super) const SEND_BYTES_MAX: usize = 64 << 10;
 
@@ -24,7 +25,7 @@ pub(super) struct StreamSink {
     stream: SendStream<Bytes>,
     line: Arc<Line>,
     rest: Option<Box<Bytes>>,
-    _seat: Seat,
+    seat: Seat,
     on_end: Option<OnEnd>,
     bytes: u64,
     joined_ms: u64,
@@ -63,7 +64,7 @@ impl StreamSink {
             stream,
             line,
             rest,
-            _seat: seat,
+            seat,
             on_end,
             bytes: 0,
             joined_ms,
@@ -225,7 +226,7 @@ impl StreamSink {
         let Self {
             stream,
             line,
-            _seat: seat,
+            seat,
             on_end,
             bytes,
             joined_ms,
@@ -233,7 +234,7 @@ impl StreamSink {
         } = self;
         drop(stream);
         line.wire().hand();
-        drop(seat);
+        seat.end(reason);
         if let Some(on_end) = on_end {
             on_end(StreamEnd {
                 reason,

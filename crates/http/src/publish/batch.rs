@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Publisher;
+use crate::counters::Reason;
 use crate::event::RawEvent;
 use crate::front::Front;
 use crate::http1::Cut;
@@ -132,6 +133,7 @@ impl Batch {
             }
             Err(Stop::Failed(index, problem)) => {
                 self.front.counting().publishes_refused.one();
+                self.front.counting().refuse(problem.reason());
                 // By its status a program knows whether trying again helps.
                 let line = json!({
                     "index": index,
@@ -160,7 +162,8 @@ impl Batch {
                     Some((index, problem)) => Err(Stop::Failed(index, problem)),
                     None if self.front.is_draining() => Err(Stop::Failed(
                         index,
-                        Problem::unavailable("the hub is ending; send the rest in a moment"),
+                        Problem::unavailable("the hub is ending; send the rest in a moment")
+                            .because(Reason::Draining),
                     )),
                     None => Ok(()),
                 };

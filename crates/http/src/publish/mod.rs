@@ -17,6 +17,7 @@ use tidewire_core::Grant;
 use tidewire_log::{AppendError, Event};
 
 use crate::ask::{Path, topic_of_path};
+use crate::counters::{PublishKind, Reason};
 use crate::event::{Producer, RawEvent, check_granted};
 use crate::front::Front;
 use crate::problem::Problem;
@@ -95,7 +96,8 @@ fn publisher(front: &Front, request: &Parts) -> Result<Publisher, Problem> {
     if front.is_draining() && request.extensions.get::<Begun>().is_none() {
         return Err(Problem::unavailable(
             "the hub is ending; nothing was stored. Try again in a moment",
-        ));
+        )
+        .because(Reason::Draining));
     }
     let producer = match request.headers.get(IDEMPOTENCY_KEY) {
         Some(key) => Some(Producer::of(key.as_bytes(), &grant)?),
@@ -118,6 +120,7 @@ impl Publisher {
 }
 
 async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    front.counting().publish(PublishKind::Form);
     let publisher = publisher(front, request)?;
     let limit = front.limits().form_bytes_max();
     let bytes = body::collect(front, body, limit, "form_bytes_max").await?;
@@ -127,6 +130,7 @@ async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Pr
 }
 
 async fn raw(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    front.counting().publish(PublishKind::Raw);
     let publisher = publisher(front, request)?;
     let target = Target::of(request)?;
     let limit = front.limits().event_bytes_max;
@@ -144,6 +148,10 @@ pub(crate) async fn one(
     body: Vec<u8>,
 ) -> Result<String, Response> {
     let limits = front.limits();
+    front.counting().publish(match path {
+        Path::Mercure => PublishKind::Form,
+        Path::Topic => PublishKind::Raw,
+    });
     let id = async {
         let publisher = publisher(front, request)?;
         let raw = match path {
@@ -265,6 +273,7 @@ pub(crate) fn answer_id(id: String) -> Response {
 
 /// All or nothing, answered by the ids.
 async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    front.counting().publish(PublishKind::Array);
     let publisher = publisher(front, request)?;
     let limit = front.limits().array_bytes_max;
     let bytes = body::collect(front, body, limit, "array_bytes_max").await?;
@@ -293,6 +302,7 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
 }
 
 async fn ndjson(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    front.counting().publish(PublishKind::Batch);
     let publisher = publisher(front, request)?;
     let all_ids = match Pairs::of(&request.uri)?.once("ids")? {
         None => false,

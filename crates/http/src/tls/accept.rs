@@ -12,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 use super::Tls;
 use crate::front::Front;
 use crate::io::ServerIo;
+use crate::peer::Peer;
 use crate::takeover::{Adoption, Rest, Stream, solo};
 use crate::{http1, http2};
 
@@ -35,6 +36,7 @@ pub(crate) async fn serve(
     router: Router,
     socket: TcpStream,
     tls: Tls,
+    peer: Peer,
 ) -> Option<Rest> {
     let time_max = front.limits().tls_handshake_time_max;
     let stream = match timeout(time_max, shake_hands(&front, socket, tls)).await {
@@ -45,10 +47,10 @@ pub(crate) async fn serve(
     front.counting().tls_handshakes.one();
     // RFC 9113, section 3.3: over TLS, HTTP/2 is agreed on by ALPN and by nothing else.
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http2::serve(front, router, stream).await;
+        http2::serve(front, router, stream, peer).await;
         return None;
     }
-    http1::serve(front, router, ServerIo::new(stream)).await
+    http1::serve(front, router, ServerIo::new(stream), peer).await
 }
 
 /// `None`: it was plain HTTP, and was answered.

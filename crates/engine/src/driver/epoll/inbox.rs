@@ -9,6 +9,8 @@ use std::task::Wake;
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use tidewire_core::Form;
+
 use super::{AtEnd, Framing, OnEnd};
 use crate::driver::StreamEnd;
 use crate::{Counters, EndReason, Subscription};
@@ -87,13 +89,13 @@ impl Inbox {
             events: 0,
             life_ms: 0,
         };
-        self.tell_end(adopted.on_end, end);
+        self.tell_end(adopted.subscription.form, adopted.on_end, end);
     }
 
     /// A stream is over and its socket closed.
-    pub(super) fn tell_end(&self, on_end: Option<OnEnd>, end: StreamEnd) {
+    pub(super) fn tell_end(&self, form: Form, on_end: Option<OnEnd>, end: StreamEnd) {
         self.subscribers.fetch_sub(1, Ordering::Relaxed);
-        (self.at_end)(&end);
+        (self.at_end)(form, &end);
         if let Some(on_end) = on_end {
             on_end(end);
         }

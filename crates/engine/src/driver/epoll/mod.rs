@@ -23,15 +23,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tidewire_core::Form;
+
 use inbox::{Adopted, Command, Inbox};
 use worker::Worker;
 
 use super::{StreamEnd, now_ms};
 use crate::{Counters, EndReason, ShardConfig, Subscription};
 
-/// Told of every stream's end once its socket is closed, on its shard's thread: count, do nothing slow. What is the same for
+/// Told of every stream's form and end once its socket is closed, on its shard's thread: count, do nothing slow. What is the same for
 /// all streams belongs here and not into an [`OnEnd`], for an idle subscriber without one takes less memory.
-pub type AtEnd = Arc<dyn Fn(&StreamEnd) + Send + Sync>;
+pub type AtEnd = Arc<dyn Fn(Form, &StreamEnd) + Send + Sync>;
 
 /// The threads. Dropping them ends every stream at once, without a farewell; [`Shards::drain`] is the polite way.
 pub struct Shards {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
-use tidewire_core::Frame;
+use tidewire_core::{Form, Frame};
 
 use crate::driver::framing::{Framing, GATHER_MAX, Owed};
 use crate::driver::{OnEnd, UNREAD_BYTES_MAX};
@@ -17,6 +17,8 @@ use crate::{Offer, Sink};
 pub(super) struct SocketSink {
     socket: TcpStream,
     framing: Framing,
+    /// In which form the stream is; for whoever counts streams.
+    form: Form,
     bytes: u64,
     rare: Option<Box<Rare>>,
 }
@@ -40,6 +42,7 @@ impl SocketSink {
         socket: TcpStream,
         head: Vec<u8>,
         framing: Framing,
+        form: Form,
         on_end: Option<OnEnd>,
     ) -> Self {
         // Neither fails on a socket; on one that is broken, the first write tells.
@@ -49,6 +52,7 @@ impl SocketSink {
         Self {
             socket,
             framing,
+            form,
             bytes: 0,
             rare: Some(Box::new(Rare {
                 owed: Owed::new(head, framing),
@@ -61,6 +65,10 @@ impl SocketSink {
     /// Closes the socket and gives back who waits for that.
     pub(super) fn close(self) -> Option<OnEnd> {
         self.rare.and_then(|rare| rare.on_end)
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {

@@ -177,6 +177,7 @@ impl Worker {
             adopted.socket,
             adopted.head,
             adopted.framing,
+            adopted.subscription.form,
             adopted.on_end,
         );
         let key = self.shard.join(now_ms, adopted.subscription, sink);
@@ -246,7 +247,8 @@ impl Worker {
             events,
             life_ms: now_ms().saturating_sub(joined_ms),
         };
-        self.inbox.tell_end(sink.close(), end);
+        let form = sink.form();
+        self.inbox.tell_end(form, sink.close(), end);
     }
 
     fn cut_late(&mut self) {
