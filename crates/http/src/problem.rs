@@ -107,6 +107,34 @@ impl Problem {
         .because(Reason::NotFound)
     }
 
+    pub(crate) fn not_on_admin() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Nothing is here",
+            "this is the admin listener: it has /metrics, /healthz and /readyz; the hub is on its own listeners",
+        )
+        .because(Reason::NotFound)
+    }
+
+    pub(crate) fn not_loopback_admin() -> Self {
+        Self::forbidden(
+            Reason::Host,
+            "this admin listener has no token, so it answers only programs of this machine: a loopback Host, not forwarded, \
+             no page of another origin; give it --admin-token-file to answer others",
+        )
+    }
+
+    pub(crate) fn admin_token() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "not-authorized",
+            "The admin token is needed",
+            "send the token of --admin-token-file as `Authorization: Bearer`",
+        )
+        .because(Reason::TokenMissing)
+    }
+
     pub(crate) fn method(method: &Method, allow: &'static str) -> Self {
         let detail = format!("{method} does nothing here; use one of {allow}");
         let title = "The method does not fit";

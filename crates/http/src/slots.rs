@@ -13,6 +13,15 @@ use crate::peer::Transport;
 
 pub(crate) const FORMS: [Form; 3] = [Form::EventStream, Form::Labelled, Form::Ndjson];
 
+/// As metrics and logs name it.
+pub(crate) fn form_name(form: Form) -> &'static str {
+    match form {
+        Form::EventStream => "event_stream",
+        Form::Labelled => "event_stream_labelled",
+        Form::Ndjson => "ndjson",
+    }
+}
+
 /// The places for subscribers.
 #[derive(Debug)]
 pub(crate) struct Slots {

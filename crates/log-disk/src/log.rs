@@ -11,8 +11,8 @@ use tidewire_core::{Cursor, Position};
 use tidewire_log::locate::locate;
 use tidewire_log::ring::{Ring, RingConfig, RingRead};
 use tidewire_log::{
-    Append, AppendError, Batch, Bounds, Event, Gap, GapReason, Locate, Log, Read, ReadAsk, Start,
-    Watcher,
+    Append, AppendError, Batch, Bounds, Event, Gap, GapReason, Locate, Log, LogCounters, Read,
+    ReadAsk, Start, Watcher,
 };
 
 use crate::config::DiskConfig;
@@ -316,6 +316,10 @@ impl Log for DiskLog {
 
     fn health(&self) -> Result<(), AppendError> {
         self.shared.health()
+    }
+
+    fn counters(&self) -> Option<LogCounters> {
+        Some(self.shared.counting.now())
     }
 
     fn maintain(&self, now_ms: u64) {

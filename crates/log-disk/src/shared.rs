@@ -3,14 +3,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
 use std::time::Duration;
 
 use tidewire_core::Position;
 use tidewire_log::ring::Ring;
-use tidewire_log::{AppendError, Block, Floors, Lives, Rules, Watcher};
+use tidewire_log::{AppendError, Block, Floors, Lives, LogCounters, Rules, Watcher};
 
 use crate::config::{DiskConfig, Notice};
 use crate::dir::Dir;
@@ -106,6 +106,31 @@ impl Handles {
 /// A chunk in memory; without a block none of its records can be read.
 pub(crate) type ChunkValue = Option<Arc<Block>>;
 
+/// What the writing thread did.
+#[derive(Debug, Default)]
+pub(crate) struct Counting {
+    pub(crate) commits: AtomicU64,
+    syncs: AtomicU64,
+    sync_ns: AtomicU64,
+}
+
+impl Counting {
+    /// Data was made durable, or that failed.
+    pub(crate) fn synced(&self, took: Duration) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> LogCounters {
+        LogCounters {
+            commits: self.commits.load(Ordering::Relaxed),
+            syncs: self.syncs.load(Ordering::Relaxed),
+            sync_time: Duration::from_nanos(self.sync_ns.load(Ordering::Relaxed)),
+        }
+    }
+}
+
 pub(crate) struct Shared {
     pub(crate) config: DiskConfig,
     pub(crate) dir: Dir,
@@ -115,6 +140,7 @@ pub(crate) struct Shared {
     watchers: RwLock<Watchers>,
     /// Why appends fail at the moment.
     health: Mutex<Option<AppendError>>,
+    pub(crate) counting: Counting,
     /// Bytes of events that wait to be written.
     pub(crate) waiting_bytes: AtomicUsize,
     pub(crate) pool: Arc<Pool>,
@@ -136,6 +162,7 @@ impl Shared {
             view: RwLock::new(view),
             watchers: RwLock::default(),
             health: Mutex::default(),
+            counting: Counting::default(),
             waiting_bytes: AtomicUsize::new(0),
             pool: Arc::default(),
             handles: Mutex::default(),

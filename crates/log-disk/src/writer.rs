@@ -272,6 +272,7 @@ impl Writer {
             Durability::Memory => {}
         }
         self.active.end = end;
+        self.shared.counting.commits.fetch_add(1, Ordering::Relaxed);
         let block = Arc::new(Block::new(bytes, entries));
         self.active.segment.grow(&block, base, end, self.shared.key);
         Ok(block)
@@ -279,7 +280,10 @@ impl Writer {
 
     /// A failed sync stops the log: the kernel has dropped the pages, and a second sync would claim that all is well.
     fn sync(&mut self, end: u64) -> Result<(), AppendError> {
-        if let Err(error) = self.active.file.sync() {
+        let began = Instant::now();
+        let synced = self.active.file.sync();
+        self.shared.counting.synced(began.elapsed());
+        if let Err(error) = synced {
             let why = format!(
                 "{} could not be made durable ({error}); check the disk and start again",
                 self.active.segment.path.display()

@@ -41,6 +41,7 @@ pub use tidewire_codec::{EventId, EventType};
 
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use tidewire_core::{Cursor, Position};
 
@@ -73,8 +74,24 @@ pub trait Log: Send + Sync + 'static {
     /// Says why it takes none at the moment.
     fn health(&self) -> Result<(), AppendError>;
 
+    /// What it did since it was opened; `None` from a log that does not count.
+    fn counters(&self) -> Option<LogCounters> {
+        None
+    }
+
     /// Lets time pass: retention by age and by rule is brought up to `now_ms` (milliseconds since 1970).
     fn maintain(&self, now_ms: u64);
+}
+
+/// What a log did since it was opened, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogCounters {
+    /// Groups of events committed.
+    pub commits: u64,
+    /// Times that data was made durable (fsync).
+    pub syncs: u64,
+    /// How long that took in all.
+    pub sync_time: Duration,
 }
 
 /// Is told of commits.
