@@ -1,6 +1,6 @@
 //! HTTP/2 with prior knowledge, on the same port. `client` speaks it properly, `raw` says what it likes.
 
-mod client;
+pub(crate) mod client;
 mod ends;
 mod flow;
 mod limits;

@@ -1,10 +1,12 @@
 //! The HTTP contract, tried with real sockets: a listener on port 0, the memory log, and clients that write raw bytes.
 
+mod access_log;
 mod batches;
 mod certificates;
 mod connections;
 mod door;
 mod http2;
+mod metrics;
 mod pages;
 mod plain;
 mod publishing;

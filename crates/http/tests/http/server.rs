@@ -93,6 +93,12 @@ impl Server {
         self.publish_event(Event::new(Topic::parse(topic).unwrap(), data, 1_000));
     }
 
+    /// As [`Server::publish`], inside a runtime.
+    pub(crate) async fn publish_later(&self, topic: &str, data: &str) {
+        let event = Event::new(Topic::parse(topic).unwrap(), data, 1_000);
+        self.front.append(vec![event]).await.unwrap();
+    }
+
     pub(crate) fn publish_event(&self, event: Event) {
         self.runtime
             .block_on(self.front.append(vec![event]))

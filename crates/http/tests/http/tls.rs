@@ -14,9 +14,9 @@ use tidewire_http::{Settings, Tls};
 use crate::certificates::{EC_CERTIFICATE, EC_KEY, NOW_MS};
 use crate::server::{Client, PATIENCE, Server, header, masked, start_with};
 
-type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
+pub(crate) type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
 
-fn start_tls(change: impl FnOnce(&mut Settings)) -> Server {
+pub(crate) fn start_tls(change: impl FnOnce(&mut Settings)) -> Server {
     let tls = Tls::from_pem(EC_CERTIFICATE.as_bytes(), EC_KEY.as_bytes(), NOW_MS);
     start_with(|settings| {
         settings.tls = Some(tls.unwrap());
@@ -48,7 +48,7 @@ fn connect_with(server: &Server, config: &Arc<ClientConfig>) -> TlsClient {
     Client::new(StreamOwned::new(connection, server.socket()))
 }
 
-fn connect(server: &Server) -> TlsClient {
+pub(crate) fn connect(server: &Server) -> TlsClient {
     connect_with(server, &client_config(&["http/1.1"]))
 }
 

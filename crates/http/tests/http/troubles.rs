@@ -57,7 +57,7 @@ impl Log for Moody {
     }
 }
 
-fn server(moods: &[AppendError]) -> Server {
+pub(crate) fn server(moods: &[AppendError]) -> Server {
     let log = Moody {
         log: memory_log(Retention::default()),
         moods: Mutex::new(moods.iter().cloned().collect()),

@@ -11,21 +11,21 @@ use tokio::task::JoinHandle;
 
 use crate::server::{PATIENCE, Server};
 
-pub(super) struct Client {
-    pub(super) runtime: Runtime,
+pub(crate) struct Client {
+    pub(crate) runtime: Runtime,
     sender: SendRequest<Bytes>,
     authority: String,
     /// How the connection ended.
-    pub(super) connection: JoinHandle<Result<(), h2::Error>>,
+    pub(crate) connection: JoinHandle<Result<(), h2::Error>>,
 }
 
 /// How much the client lets the hub send.
-pub(super) struct Windows {
-    pub(super) stream: u32,
-    pub(super) connection: u32,
+pub(crate) struct Windows {
+    pub(crate) stream: u32,
+    pub(crate) connection: u32,
 }
 
-pub(super) fn connect(server: &Server) -> Client {
+pub(crate) fn connect(server: &Server) -> Client {
     connect_with(
         server,
         &Windows {
@@ -35,7 +35,7 @@ pub(super) fn connect(server: &Server) -> Client {
     )
 }
 
-pub(super) fn connect_with(server: &Server, windows: &Windows) -> Client {
+pub(crate) fn connect_with(server: &Server, windows: &Windows) -> Client {
     let runtime = Runtime::new().unwrap();
     let mut builder = Builder::new();
     builder
@@ -57,45 +57,45 @@ pub(super) fn connect_with(server: &Server, windows: &Windows) -> Client {
 }
 
 /// What nothing here takes as long as.
-pub(super) async fn patiently<T>(what: &str, act: impl Future<Output = T>) -> T {
+pub(crate) async fn patiently<T>(what: &str, act: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, act)
         .await
         .unwrap_or_else(|_| panic!("{what} takes too long"))
 }
 
 impl Client {
-    pub(super) fn request(&self, method: Method, target: &str) -> http::request::Builder {
+    pub(crate) fn request(&self, method: Method, target: &str) -> http::request::Builder {
         Request::builder()
             .method(method)
             .uri(format!("http://{}{target}", self.authority))
     }
 
     /// Sends a request with its body to come.
-    pub(super) fn begin(&mut self, request: Request<()>) -> (Answer, SendStream<Bytes>) {
+    pub(crate) fn begin(&mut self, request: Request<()>) -> (Answer, SendStream<Bytes>) {
         let ready = patiently("a free stream", self.sender.clone().ready());
         let mut sender = self.runtime.block_on(ready).unwrap();
         let (answer, body) = sender.send_request(request, false).unwrap();
         (Answer(answer), body)
     }
 
-    pub(super) fn ask(&mut self, request: Request<()>) -> Response<RecvStream> {
+    pub(crate) fn ask(&mut self, request: Request<()>) -> Response<RecvStream> {
         let (answer, mut body) = self.begin(request);
         // Fails where the answer was faster.
         let _ = body.send_data(Bytes::new(), true);
         self.wait_for(answer).unwrap()
     }
 
-    pub(super) fn wait_for(&self, answer: Answer) -> Result<Response<RecvStream>, h2::Error> {
+    pub(crate) fn wait_for(&self, answer: Answer) -> Result<Response<RecvStream>, h2::Error> {
         self.runtime.block_on(patiently("an answer", answer.0))
     }
 
-    pub(super) fn get(&mut self, target: &str) -> Response<RecvStream> {
+    pub(crate) fn get(&mut self, target: &str) -> Response<RecvStream> {
         let request = self.request(Method::GET, target).body(()).unwrap();
         self.ask(request)
     }
 
     /// Subscribes, and reads the comment that comes at once.
-    pub(super) fn subscribe(&mut self, target: &str) -> RecvStream {
+    pub(crate) fn subscribe(&mut self, target: &str) -> RecvStream {
         let answer = self.get(target);
         assert_eq!(answer.status(), 200);
         let mut body = answer.into_body();
@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// Publishes, and gives status and answer.
-    pub(super) fn post(&mut self, target: &str, data: &[u8]) -> (u16, String) {
+    pub(crate) fn post(&mut self, target: &str, data: &[u8]) -> (u16, String) {
         let request = self.request(Method::POST, target).body(()).unwrap();
         let (answer, mut body) = self.begin(request);
         body.send_data(Bytes::copy_from_slice(data), true).unwrap();
@@ -114,7 +114,7 @@ impl Client {
     }
 
     /// Reads until the text ends so.
-    pub(super) fn read_until(&self, body: &mut RecvStream, last: &str) -> String {
+    pub(crate) fn read_until(&self, body: &mut RecvStream, last: &str) -> String {
         let mut text = String::new();
         while !text.ends_with(last) {
             match self.piece(body) {
@@ -125,14 +125,14 @@ impl Client {
         text
     }
 
-    pub(super) fn read_to_end(&self, body: &mut RecvStream) -> String {
+    pub(crate) fn read_to_end(&self, body: &mut RecvStream) -> String {
         let (text, end) = self.read_all(body);
         assert_eq!(end, None, "after {text:?}");
         text
     }
 
     /// Reads to the end, and says with what it was reset, if it was.
-    pub(super) fn read_all(&self, body: &mut RecvStream) -> (String, Option<Reason>) {
+    pub(crate) fn read_all(&self, body: &mut RecvStream) -> (String, Option<Reason>) {
         let mut text = String::new();
         loop {
             match self.piece(body) {
@@ -153,7 +153,7 @@ impl Client {
     }
 
     /// Waits until something holds.
-    pub(super) fn await_that(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(crate) fn await_that(&self, what: &str, holds: impl Fn() -> bool) {
         let wait = async {
             while !holds() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -164,4 +164,4 @@ impl Client {
 }
 
 /// An answer to come.
-pub(super) struct Answer(h2::client::ResponseFuture);
+pub(crate) struct Answer(h2::client::ResponseFuture);
