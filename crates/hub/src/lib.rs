@@ -24,8 +24,9 @@ pub use tidewire_auth::{Algorithm, Anonymous, Key, Keys};
 pub use tidewire_core::{Cursor, Filter, Form, Matcher, MatcherSet, Topic};
 pub use tidewire_engine::{Checkpoint, ShardConfig};
 pub use tidewire_http::{
-    Access, Clock, Counters, Front, Limits, OriginError, Origins, PemError, Router, Settings,
-    StreamBody, Subscribe, SubscribeError, Tls, TlsError,
+    Access, AccessLog, AccessLogCounters, AccessLogFormat, AdminAccess, AdminToken,
+    AdminTokenError, Clock, Counters, Front, Limits, OriginError, Origins, PemError, Router,
+    Settings, StreamBody, Subscribe, SubscribeError, Tls, TlsError, serve_admin,
 };
 pub use tidewire_log::{AppendError, Appended, Event, Log, Start};
 
@@ -98,6 +99,17 @@ impl Hub {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.front.counters()
+    }
+
+    /// Every metric of the hub and of this process, in the OpenMetrics text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.front.metrics()
+    }
+
+    /// `/metrics`, `/healthz` and `/readyz` for whoever runs the hub, as a service; [`serve_admin`] serves it alone.
+    pub fn admin_service(&self, access: AdminAccess) -> Router {
+        tidewire_http::admin_router(self.front.clone(), access)
     }
 
     /// How many subscribers there are.
@@ -208,6 +220,13 @@ impl Builder {
     #[must_use]
     pub fn drain(mut self, drain: Duration) -> Self {
         self.settings.drain = drain;
+        self
+    }
+
+    /// Where requests and streams are noted. Default: nowhere.
+    #[must_use]
+    pub fn access_log(mut self, log: AccessLog) -> Self {
+        self.settings.access_log = Some(log);
         self
     }
 

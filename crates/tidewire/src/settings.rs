@@ -17,7 +17,7 @@ pub(crate) use keys::{KEY_VARIABLES, load as load_keys, read_key_file};
 pub(crate) use overlay::{Overlay, name_the_variable};
 pub(crate) use sources::{Origin, Sources};
 pub(crate) use tls::{Certificate, load as load_tls};
-pub(crate) use values::{ByteSize, Durability, Lasting, Limit, Rule, Switch};
+pub(crate) use values::{AccessLogging, ByteSize, Durability, Lasting, Limit, Rule, Switch};
 
 /// The settings of `tidewire serve`.
 #[derive(Args, Clone, Debug)]
@@ -207,6 +207,28 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDEWIRE_PUBLISH_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', action = ArgAction::Append,
           value_parser = values::origin)]
     pub(crate) publish_origins: Vec<String>,
+
+    /// Where to serve /metrics, /healthz and /readyz for whoever runs the hub [default: nowhere]
+    #[arg(long, env = "TIDEWIRE_ADMIN_LISTEN", value_name = "ADDR:PORT", value_parser = values::address)]
+    pub(crate) admin_listen: Option<SocketAddr>,
+
+    /// File with the token that /metrics asks for (at least 16 characters, sent as `Authorization: Bearer`)
+    #[arg(long, env = "TIDEWIRE_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+
+    /// Show metrics without a token to everybody who reaches the admin address
+    #[arg(long, env = "TIDEWIRE_ADMIN_OPEN", value_name = "on|off", num_args = 0..=1, require_equals = true,
+          default_missing_value = "on", default_value = "off")]
+    pub(crate) admin_open: Switch,
+
+    /// A line on standard error for each request, and for a stream's opening and its end
+    #[arg(
+        long,
+        env = "TIDEWIRE_ACCESS_LOG",
+        value_name = "off|combined|json",
+        default_value = "off"
+    )]
+    pub(crate) access_log: AccessLogging,
 
     /// Answer a browser's EventSource with 200 and a retry where others get 429 or 503, for which it would give up
     #[arg(long, env = "TIDEWIRE_REFUSE_SOFTLY", value_name = "on|off", num_args = 0..=1, require_equals = true,

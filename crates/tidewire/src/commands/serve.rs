@@ -1,6 +1,7 @@
 //! `tidewire serve`: the hub, wired from its settings. What is answered is `tidewire-hub`'s.
 
 mod access;
+mod admin;
 mod descriptors;
 mod listen;
 mod ready;
@@ -11,12 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tidewire_hub::{Hub, Limits, Log, Origins, ShardConfig, Tls};
+use tidewire_hub::{
+    AccessLog, AccessLogFormat, Hub, Limits, Log, Origins, ShardConfig, Tls, serve_admin,
+};
 use tokio::net::TcpListener;
 
 use crate::failure::{Failure, Outcome};
-use crate::settings::{self, Settings, Sources};
+use crate::settings::{self, AccessLogging, Settings, Sources};
 use crate::{output, signals};
+
+/// How long the end waits for the access log to be written; whoever reads it may have stopped.
+const ACCESS_LOG_FLUSH_MAX: Duration = Duration::from_millis(500);
 
 /// Run the hub
 ///
@@ -60,6 +66,8 @@ async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
     let descriptors = descriptors::raise();
     // Listening comes first: a hub that cannot be reached has no business with the log.
     let listeners = listen::bind(&settings.listen).await?;
+    let admin = admin::bind(settings).await?;
+    let access_log = access_log(settings)?;
     let stop = stopped()?;
     let store = store::open(settings, sources)?;
     let listening = addresses(&listeners)?;
@@ -69,11 +77,30 @@ async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
         access.access.clone(),
         descriptors.subscribers_max,
         secured.as_ref().map(|secured| secured.tls.clone()),
+        access_log.clone(),
         store.log(),
     )?;
     ready::say(settings, &access, &descriptors, secured.as_ref(), &store);
+    if let Some(admin) = &admin {
+        ready::say_admin(&admin.listener)?;
+    }
     ready::announce(&listening, secured.is_some());
+    // Beside the hub, and for as long: it also says that the hub is ending.
+    let serving = admin.map(|admin| {
+        tokio::spawn(serve_admin(
+            hub.front().clone(),
+            admin.access,
+            admin.listener,
+        ))
+    });
     hub.serve(listeners, stop).await;
+    if let Some(serving) = serving {
+        serving.abort();
+        let _ = serving.await;
+    }
+    if let Some(log) = access_log {
+        let _ = tokio::task::spawn_blocking(move || log.flush(ACCESS_LOG_FLUSH_MAX)).await;
+    }
     drop(hub);
     store.close()
 }
@@ -83,6 +110,7 @@ fn build(
     access: tidewire_hub::Access,
     subscribers_max: usize,
     tls: Option<Tls>,
+    access_log: Option<AccessLog>,
     log: Arc<dyn Log>,
 ) -> Outcome<Hub> {
     let limits = limits(settings, subscribers_max)?;
@@ -96,6 +124,9 @@ fn build(
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
+    if let Some(access_log) = access_log {
+        builder = builder.access_log(access_log);
+    }
     builder
         .access(access)
         .limits(limits)
@@ -103,6 +134,18 @@ fn build(
         .refuse_softly(settings.refuse_softly.0)
         .drain(settings.drain.duration())
         .build()
+        .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))
+}
+
+/// Results go to standard output, everything else to standard error: so does this.
+fn access_log(settings: &Settings) -> Outcome<Option<AccessLog>> {
+    let format = match settings.access_log {
+        AccessLogging::Off => return Ok(None),
+        AccessLogging::Combined => AccessLogFormat::Combined,
+        AccessLogging::Json => AccessLogFormat::Json,
+    };
+    AccessLog::start(format, std::io::stderr())
+        .map(Some)
         .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))
 }
 

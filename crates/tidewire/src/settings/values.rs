@@ -215,6 +215,27 @@ impl fmt::Display for Durability {
     }
 }
 
+/// Whether requests and streams are noted, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccessLogging {
+    Off,
+    Combined,
+    Json,
+}
+
+impl FromStr for AccessLogging {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "combined" => Ok(Self::Combined),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is not one of off, combined, json")),
+        }
+    }
+}
+
 /// Shorter limits for topics with a prefix: `PREFIX=age:10m,count:100`. At least one limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {

@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
+use tokio::net::TcpListener;
+
 use super::access::Decided;
 use super::descriptors::Descriptors;
 use super::store::Store;
 use super::tls::Secured;
+use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::settings::Settings;
 
@@ -45,6 +48,15 @@ pub(super) fn say(
     for warning in &access.warnings {
         output::say(format_args!("warning: {warning}"));
     }
+}
+
+/// Where the admin listener is. Not a result: programs read one line a listener of the hub itself.
+pub(super) fn say_admin(listener: &TcpListener) -> Outcome {
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::failed(format!("cannot tell an address: {error}")))?;
+    output::say(format_args!("admin http://{address}"));
+    Ok(())
 }
 
 /// One line a listener, for whoever waits for the hub to be ready. That nobody does is no reason to end.
