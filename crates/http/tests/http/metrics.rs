@@ -459,6 +459,7 @@ fn each_refusal_has_its_reason() {
         start_with(|settings| {
             settings.limits.event_bytes_max = 1;
             settings.limits.subscribers_max = 0;
+            settings.limits.head_time_max = Duration::from_millis(50);
             settings.limits.publish_stall_max = Duration::from_millis(50);
         })
     };
