@@ -58,14 +58,16 @@ pub(crate) async fn serve<S: Stream>(
     let mut is_draining = false;
     let mut adoption = None;
     let ended = poll_fn(|cx| {
-        if !is_draining && drained.as_mut().poll(cx).is_ready() {
-            is_draining = true;
-            Pin::new(&mut connection).graceful_shutdown();
-        }
         if is_cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        let ended = Pin::new(&mut connection).poll(cx);
+        let mut ended = Pin::new(&mut connection).poll(cx);
+        // Polled before: a request that is here already, from the plain path too, is answered and not taken for silence.
+        if ended.is_pending() && !is_draining && drained.as_mut().poll(cx).is_ready() {
+            is_draining = true;
+            Pin::new(&mut connection).graceful_shutdown();
+            ended = Pin::new(&mut connection).poll(cx);
+        }
         if ended.is_pending() {
             adoption = adoption.take().or_else(|| asked.asked());
             // hyper has nothing more to write once what it wrote is flushed: the request that asked is never answered.

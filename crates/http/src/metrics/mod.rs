@@ -90,11 +90,17 @@ fn subscribers(front: &Front, page: &mut Page<'_>) -> std::fmt::Result {
         "Streams that are open.",
         by_kind(front, |kind| kind.open.load(Ordering::Relaxed)),
     )?;
+    page.gauge(
+        "tidewire_subscriber_places",
+        None,
+        "Places that are taken: one a stream or a page that waits, but one for all streams of an HTTP/2 connection.",
+        slots.taken() as u64,
+    )?;
     if slots.max() < usize::MAX {
         page.gauge(
             "tidewire_subscribers_max",
             None,
-            "How many subscribers are served at once.",
+            "How many places there are.",
             slots.max() as u64,
         )?;
     }

@@ -1,5 +1,10 @@
 //! A page of metrics in the making, and the older text format made of it.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "calls are the rows of a table: values, without a mark on each"
+)]
+
 use std::fmt;
 
 use prometheus_client::encoding::{

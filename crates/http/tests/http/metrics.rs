@@ -218,6 +218,7 @@ fn every_number_is_known_after_known_traffic() {
         ("tidewire_log_head_position".into(), 1.0),
         ("tidewire_log_tail_position".into(), 9.0),
         ("tidewire_log_events".into(), 8.0),
+        ("tidewire_subscriber_places".into(), 5.0),
         ("mercure_subscribers_connected".into(), 5.0),
         ("mercure_subscribers_total".into(), 6.0),
         ("mercure_updates_total".into(), 8.0),
