@@ -52,13 +52,16 @@ pub fn encode_comment(buf: &mut Vec<u8>, text: &str) {
     buf.push(b'\n');
 }
 
-/// What one block without line breaks in its data needs; more lines grow the buffer as usual.
-fn size_hint(fields: &Fields<'_>) -> usize {
+/// How many bytes [`encode_event`] will append, exactly if the data has no line breaks and there is no `retry`. A guess to make
+/// room by: more lines grow the buffer as usual.
+#[must_use]
+pub fn size_hint(fields: &Fields<'_>) -> usize {
     let event_type = fields.event_type.map_or(0, |t| t.as_str().len() + 8);
     let retry = fields.retry.map_or(0, |_| 28);
     let id = fields.id.map_or(0, |id| id.as_str().len() + 5);
     let data = fields.data.map_or(0, |data| data.len() + 7);
-    event_type + retry + id + data + 1
+    let lines = event_type + retry + id + data;
+    lines + usize::from(lines > 0)
 }
 
 #[inline]
@@ -113,6 +116,23 @@ mod tests {
             buf,
             b"beforeevent: sold\nretry: 1500\nid: urn:1\ndata: x\n\n"
         );
+    }
+
+    #[test]
+    fn the_size_is_known_before() {
+        let id = EventId::parse("urn:1").unwrap();
+        let event_type = EventType::parse("sold").unwrap();
+        for chosen in 0..8 {
+            let fields = Fields {
+                event_type: (chosen & 1 > 0).then_some(&event_type),
+                retry: None,
+                id: (chosen & 2 > 0).then_some(&id),
+                data: (chosen & 4 > 0).then_some("x"),
+            };
+            let mut buf = Vec::new();
+            encode_event(&mut buf, &fields);
+            assert_eq!(buf.len(), size_hint(&fields), "{fields:?}");
+        }
     }
 
     #[test]

@@ -83,9 +83,33 @@ impl Cursor {
     }
 }
 
+/// Written in one piece: every event without an id of its own shows one, and so does the answer to its publisher.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}-{}", self.epoch, self.seen)
+        let mut text = [0; 2 + 2 * DIGITS_MAX];
+        let mut at = text.len();
+        write_before(&mut text, &mut at, self.seen.0);
+        at -= 1;
+        text[at] = b'-';
+        write_before(&mut text, &mut at, self.epoch.0);
+        at -= 1;
+        text[at] = b'#';
+        f.write_str(std::str::from_utf8(&text[at..]).expect("ASCII"))
+    }
+}
+
+/// The digits of the largest number.
+const DIGITS_MAX: usize = 20;
+
+/// Writes a number in decimal so that it ends before `at`, and moves `at` to where it begins.
+fn write_before(text: &mut [u8], at: &mut usize, mut number: u64) {
+    loop {
+        *at -= 1;
+        text[*at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return;
+        }
     }
 }
 
@@ -126,9 +150,18 @@ mod tests {
         ] {
             assert_eq!(Cursor::parse(text), None, "{text:?}");
         }
-        assert_eq!(
-            Cursor::parse("#0-0"),
-            Some(Cursor::new(Epoch(0), Position(0)))
-        );
+        for (epoch, seen, text) in [
+            (0, 0, "#0-0"),
+            (1, 10, "#1-10"),
+            (
+                u64::MAX,
+                u64::MAX,
+                "#18446744073709551615-18446744073709551615",
+            ),
+        ] {
+            let cursor = Cursor::new(Epoch(epoch), Position(seen));
+            assert_eq!(cursor.to_string(), text);
+            assert_eq!(Cursor::parse(text), Some(cursor));
+        }
     }
 }

@@ -64,6 +64,23 @@ impl RecordFields<'_> {
     /// # Panics
     /// If there is no topic or more than 65,535 (invariant 11: `http` limits them long before).
     pub fn encode(&self, frame: Frame<'_>, buf: &mut Vec<u8>) {
+        self.encode_around(buf, frame.chunk().len(), |buf| {
+            buf.extend_from_slice(frame.chunk());
+            frame.head_bytes()
+        });
+    }
+
+    /// Appends the record's bytes to `buf`, with the frame that `frame` appends; it answers by the length of the frame's chunk
+    /// head. `frame_bytes` is how long the frame will be, as far as that is known: for so much room is made.
+    ///
+    /// # Panics
+    /// As [`RecordFields::encode`].
+    pub fn encode_around(
+        &self,
+        buf: &mut Vec<u8>,
+        frame_bytes: usize,
+        frame: impl FnOnce(&mut Vec<u8>) -> u8,
+    ) {
         let topics = u16::try_from(self.topics.len()).expect("at most 65,535 topics");
         assert!(topics > 0, "an event has a topic");
         let topics_bytes: usize = self
@@ -72,7 +89,7 @@ impl RecordFields<'_> {
             .map(|topic| 2 + topic.as_bytes().len())
             .sum();
         // Exact, so that the block of a single event is made of these bytes as they are.
-        buf.reserve(HEADER + topics_bytes + self.fields_bytes() + frame.chunk().len());
+        buf.reserve(HEADER + topics_bytes + self.fields_bytes() + frame_bytes);
         buf.push(VERSION);
         buf.push(if self.private { FLAG_PRIVATE } else { 0 });
         buf.extend_from_slice(&topics.to_le_bytes());
@@ -81,7 +98,7 @@ impl RecordFields<'_> {
         buf.extend_from_slice(&self.time_ms.to_le_bytes());
         let fields_at = buf.len();
         buf.extend_from_slice(&[0; 4]);
-        buf.extend_from_slice(&[frame.head_bytes(), 0, 0, 0]);
+        buf.extend_from_slice(&[0; 4]);
         for topic in self.topics {
             let bytes = topic.as_bytes();
             buf.extend_from_slice(
@@ -96,7 +113,7 @@ impl RecordFields<'_> {
         debug_assert_eq!(buf.len() - before, self.fields_bytes());
         let fields_bytes = length(buf.len() - before);
         buf[fields_at..fields_at + 4].copy_from_slice(&fields_bytes.to_le_bytes());
-        buf.extend_from_slice(frame.chunk());
+        buf[fields_at + 4] = frame(buf);
     }
 
     fn fields_bytes(&self) -> usize {

@@ -107,6 +107,10 @@ impl fmt::Display for Topic {
 /// The first control (C0, DEL, C1) or format (`Cf`) character of a text, none of which a topic, an id or a type may hold.
 #[must_use]
 pub fn unseen_character(text: &str) -> Option<char> {
+    // Nearly every text is of plain ASCII, which is seen to at once.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return None;
+    }
     text.chars().find(|c| c.is_control() || is_format(*c))
 }
 

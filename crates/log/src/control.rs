@@ -57,6 +57,9 @@ pub enum Control<'a> {
     Retry(u64),
 }
 
+/// About how long a control frame is.
+const CONTROL_BYTES_LIKELY: usize = 64;
+
 /// A control frame's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlFrame {
@@ -77,7 +80,7 @@ impl Control<'_> {
     #[must_use]
     pub fn encode(&self, form: Form) -> ControlFrame {
         let mut bytes = Vec::with_capacity(128);
-        let head_bytes = chunk(&mut bytes, |buf| match form {
+        let head_bytes = chunk(&mut bytes, CONTROL_BYTES_LIKELY, |buf| match form {
             Form::Ndjson => self.encode_ndjson(buf),
             Form::EventStream | Form::Labelled => self.encode_event_stream(buf),
         });

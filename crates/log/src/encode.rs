@@ -5,7 +5,7 @@
 
 use serde_json::json;
 use tidewire_codec::{EventId, EventType, encode};
-use tidewire_core::{Cursor, Form, Frame, RecordFields, RecordRef};
+use tidewire_core::{Cursor, Form, RecordFields, RecordRef};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -19,13 +19,11 @@ use crate::{Entry, Event};
 /// # Panics
 /// If `buf` grows beyond 4 GiB; logs bound their groups far below.
 pub fn encode_record(event: &Event, cursor: Cursor, time_ms: u64, buf: &mut Vec<u8>) -> Entry {
-    // Room for what stands beside the data: one growth less, or three, for an event of usual size.
-    let mut frame = Vec::with_capacity(event.data.len() + 96);
     let hub_id;
     let id = match &event.id {
         Some(id) => id,
         None => {
-            hub_id = EventId::parse(&cursor.to_string()).expect("a cursor is a valid id");
+            hub_id = EventId::try_from(cursor.to_string()).expect("a cursor is a valid id");
             &hub_id
         }
     };
@@ -35,7 +33,8 @@ pub fn encode_record(event: &Event, cursor: Cursor, time_ms: u64, buf: &mut Vec<
         id: Some(id),
         data: Some(&event.data),
     };
-    let head_bytes = chunk(&mut frame, |buf| encode::encode_event(buf, &fields));
+    let content_bytes = encode::size_hint(&fields);
+    let frame_bytes = chunk_head(content_bytes).1 + content_bytes + 2;
     let at = buf.len();
     let record = RecordFields {
         position: cursor.seen(),
@@ -46,7 +45,9 @@ pub fn encode_record(event: &Event, cursor: Cursor, time_ms: u64, buf: &mut Vec<
         producer: event.producer,
         expires_ms: None,
     };
-    record.encode(Frame::from_chunk(&frame, head_bytes), buf);
+    record.encode_around(buf, frame_bytes, |buf| {
+        chunk(buf, content_bytes, |buf| encode::encode_event(buf, &fields))
+    });
     let offset = |bytes: usize| u32::try_from(bytes).expect("a group is below 4 GiB");
     Entry {
         position: cursor.seen(),
@@ -55,31 +56,50 @@ pub fn encode_record(event: &Event, cursor: Cursor, time_ms: u64, buf: &mut Vec<
     }
 }
 
+/// The longest chunk head: eight digits and CRLF are more than any frame needs.
+const CHUNK_HEAD_BYTES_MAX: usize = 10;
+
 /// Appends one HTTP/1.1 chunk (RFC 9112, section 7.1) around what `content` appends; returns the length of its head.
-pub(crate) fn chunk(buf: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) -> u8 {
+/// `content_bytes` is how much that will be, as far as it is known: if it is right, nothing has to be moved.
+pub(crate) fn chunk(
+    buf: &mut Vec<u8>,
+    content_bytes: usize,
+    content: impl FnOnce(&mut Vec<u8>),
+) -> u8 {
     let start = buf.len();
-    // The head's length is known only afterwards; eight digits and CRLF are more than any frame needs.
-    buf.extend_from_slice(&[0; 10]);
+    let (guess, guessed) = chunk_head(content_bytes);
+    buf.extend_from_slice(&guess[CHUNK_HEAD_BYTES_MAX - guessed..]);
     content(buf);
-    let content_start = start + 10;
-    let mut head = [0; 10];
-    let mut at = head.len();
-    let mut rest = buf.len() - content_start;
-    at -= 2;
+    let actual_bytes = buf.len() - start - guessed;
+    let (head, length) = chunk_head(actual_bytes);
+    let head = &head[CHUNK_HEAD_BYTES_MAX - length..];
+    if length == guessed {
+        buf[start..start + length].copy_from_slice(head);
+    } else {
+        buf.splice(start..start + guessed, head.iter().copied());
+    }
+    buf.extend_from_slice(b"\r\n");
+    u8::try_from(length).expect("at most ten")
+}
+
+/// The head of a chunk with so much in it: at the end of the array, and its length.
+fn chunk_head(content_bytes: usize) -> ([u8; CHUNK_HEAD_BYTES_MAX], usize) {
+    let mut head = [0; CHUNK_HEAD_BYTES_MAX];
+    let mut at = head.len() - 2;
     head[at..].copy_from_slice(b"\r\n");
+    let mut rest = content_bytes;
     loop {
         at -= 1;
         head[at] = b"0123456789abcdef"[rest % 16];
         rest /= 16;
         if rest == 0 {
-            break;
+            return (head, CHUNK_HEAD_BYTES_MAX - at);
         }
     }
-    let head = &head[at..];
-    buf.splice(start..content_start, head.iter().copied());
-    buf.extend_from_slice(b"\r\n");
-    u8::try_from(head.len()).expect("at most ten")
 }
+
+/// How much longer a derived form often is than the frame itself.
+const LABEL_BYTES_LIKELY: usize = 32;
 
 /// Encodes every frame of a block in a derived form.
 pub(crate) fn derive(block: &Block, form: Form) -> Derived {
@@ -87,7 +107,8 @@ pub(crate) fn derive(block: &Block, form: Form) -> Derived {
     let ends = (0..block.len())
         .map(|index| {
             let record = block.record(index);
-            let head_bytes = chunk(&mut bytes, |buf| match form {
+            let likely_bytes = record.frame().bare().len() + LABEL_BYTES_LIKELY;
+            let head_bytes = chunk(&mut bytes, likely_bytes, |buf| match form {
                 Form::Ndjson => encode_ndjson(&record, buf),
                 Form::EventStream | Form::Labelled => encode_labelled(&record, buf),
             });
@@ -185,7 +206,7 @@ fn rfc3339(time_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidewire_core::{Epoch, Position, Topic};
+    use tidewire_core::{Epoch, Frame, Position, Topic};
 
     use super::*;
 
@@ -253,11 +274,25 @@ mod tests {
     #[test]
     fn chunk_heads_are_exact() {
         for length in [0, 1, 9, 15, 16, 255, 256, 70_000] {
-            let mut buf = b"before".to_vec();
-            let head = chunk(&mut buf, |buf| buf.resize(buf.len() + length, b'x'));
-            let want = format!("before{length:x}\r\n{}\r\n", "x".repeat(length));
-            assert!(buf == want.as_bytes(), "{length}");
-            assert_eq!(Frame::from_chunk(&buf[6..], head).bare().len(), length);
+            for guess in [0, 15, 16, length, 300, 1 << 30] {
+                let mut buf = b"before".to_vec();
+                let head = chunk(&mut buf, guess, |buf| buf.resize(buf.len() + length, b'x'));
+                let want = format!("before{length:x}\r\n{}\r\n", "x".repeat(length));
+                assert!(buf == want.as_bytes(), "{length}, guessed {guess}");
+                assert_eq!(Frame::from_chunk(&buf[6..], head).bare().len(), length);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_one_line_needs_exactly_its_room() {
+        for data_bytes in [0, 1, 200, 227, 228, 229, 5000] {
+            let topic = Topic::parse("clock").unwrap();
+            let event = Event::new(topic, "x".repeat(data_bytes), 1_795_250_000_123);
+            let cursor = Cursor::new(Epoch(1_795_250_000_123), Position(7));
+            let mut buf = Vec::new();
+            encode_record(&event, cursor, event.time_ms, &mut buf);
+            assert_eq!(buf.capacity(), buf.len(), "{data_bytes}");
         }
     }
 }

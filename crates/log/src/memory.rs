@@ -145,7 +145,7 @@ impl MemoryLog {
     ) -> Result<Encoded, AppendError> {
         let (epoch, mut tail) = self.kept().life_and_tail();
         let mut bytes = Vec::new();
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(events.len());
         let mut appended: Vec<Appended> = Vec::with_capacity(events.len());
         let mut produced = Vec::new();
         for (index, (event, plan)) in events.iter().zip(plans).enumerate() {

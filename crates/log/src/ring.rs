@@ -385,11 +385,11 @@ impl Ring {
     }
 
     fn partition_blocks(&self, before: impl Fn(&Held) -> bool + Copy) -> usize {
-        let sealed = self.sealed.partition_point(before);
-        if sealed < self.sealed.len() {
-            return sealed;
+        // Most ask for what is newest.
+        if self.sealed.back().is_none_or(before) {
+            return self.sealed.len() + self.open.partition_point(before);
         }
-        sealed + self.open.partition_point(before)
+        self.sealed.partition_point(before)
     }
 
     /// The last block below `number` that may hold one of the asked topics.
