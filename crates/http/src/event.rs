@@ -55,15 +55,22 @@ fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Cow<'de, str>>
 }
 
 impl RawEvent<'_> {
-    /// Checks every part of it.
-    pub(crate) fn check(self, limits: &Limits, now_ms: u64) -> Result<Event, Problem> {
-        let names = match (self.topic, self.topics) {
+    /// Checks every part of it. `before` is a topic that was checked already, and may well be this one's again.
+    pub(crate) fn check(
+        self,
+        limits: &Limits,
+        now_ms: u64,
+        before: Option<&Topic>,
+    ) -> Result<Event, Problem> {
+        let names = match (&self.topic, &self.topics) {
             (Some(_), Some(_)) => {
                 return Err(Problem::bad_event("give `topic` or `topics`, not both"));
             }
-            (topic, topics) => topics.unwrap_or_else(|| topic.into_iter().collect()),
+            (Some(topic), None) => std::slice::from_ref(topic),
+            (None, Some(topics)) => topics,
+            (None, None) => &[],
         };
-        let topics = check_topics(&names, limits)?;
+        let topics = check_topics(names, limits, before)?;
         let data = self.data.unwrap_or_default().into_owned();
         if data.len() > limits.event_bytes_max {
             return Err(Problem::too_large(format!(
@@ -85,7 +92,11 @@ impl RawEvent<'_> {
     }
 }
 
-fn check_topics(names: &[Cow<'_, str>], limits: &Limits) -> Result<Vec<Topic>, Problem> {
+fn check_topics(
+    names: &[Cow<'_, str>],
+    limits: &Limits,
+    before: Option<&Topic>,
+) -> Result<Vec<Topic>, Problem> {
     if names.is_empty() {
         return Err(Problem::bad_event("the event has no topic: give `topic`"));
     }
@@ -98,13 +109,10 @@ fn check_topics(names: &[Cow<'_, str>], limits: &Limits) -> Result<Vec<Topic>, P
     }
     let mut topics: Vec<Topic> = Vec::with_capacity(names.len());
     for name in names {
-        let topic = Topic::parse(name)
-            .map_err(|error| Problem::bad_event(format!("{name:?} is no topic: {error}")))?;
-        if is_reserved(name) {
-            return Err(Problem::bad_event(format!(
-                "the topic {name:?} lies below {HUB_PATH}, where only the hub itself publishes"
-            )));
-        }
+        let topic = match before.filter(|before| before.as_str() == name) {
+            Some(before) => before.clone(),
+            None => check_topic(name)?,
+        };
         if !topics.contains(&topic) {
             topics.push(topic);
         }
@@ -112,11 +120,28 @@ fn check_topics(names: &[Cow<'_, str>], limits: &Limits) -> Result<Vec<Topic>, P
     Ok(topics)
 }
 
+fn check_topic(name: &str) -> Result<Topic, Problem> {
+    let topic = Topic::parse(name)
+        .map_err(|error| Problem::bad_event(format!("{name:?} is no topic: {error}")))?;
+    if is_reserved(name) {
+        return Err(Problem::bad_event(format!(
+            "the topic {name:?} lies below {HUB_PATH}, where only the hub itself publishes"
+        )));
+    }
+    Ok(topic)
+}
+
 /// mercure.md, 2.21: resolved against the hub's URL, without dot segments and needless escapes, is it the hub's path or below?
 fn is_reserved(topic: &str) -> bool {
     // Nothing else can resolve there; most topics are spared the parser.
-    let names_it = |bytes: &[u8]| bytes.eq_ignore_ascii_case(b"mercure");
-    if !topic.contains('%') && !topic.as_bytes().windows(7).any(names_it) {
+    let bytes = topic.as_bytes();
+    let names_it = |at: usize| {
+        bytes[at] == b'%'
+            || bytes[at..]
+                .get(..7)
+                .is_some_and(|word| word.eq_ignore_ascii_case(b"mercure"))
+    };
+    if !memchr::memchr3_iter(b'm', b'M', b'%', bytes).any(names_it) {
         return false;
     }
     let resolved = Url::parse(HUB_URL).and_then(|hub| hub.join(topic));
@@ -322,7 +347,7 @@ mod tests {
             (r#"{"topic":"/.well-known/mercure"}"#, 400),
         ];
         for (json, want) in table {
-            let got = raw(json).check(&limits, 7);
+            let got = raw(json).check(&limits, 7, None);
             let status = got.map_or_else(|problem| problem.status().as_u16(), |_| 200);
             assert_eq!(status, want, "{json}");
         }
@@ -358,7 +383,7 @@ mod tests {
             subject: subject.map(str::to_owned),
             ..Grant::default()
         };
-        let event = |json| raw(json).check(&Limits::default(), 7).unwrap();
+        let event = |json| raw(json).check(&Limits::default(), 7, None).unwrap();
         let a = event(r#"{"topic":"a","data":"x"}"#);
         let key = |key: &str, grant: &Grant, index| {
             Producer::of(key.as_bytes(), grant)

@@ -169,7 +169,7 @@ impl DiskConfig {
             seed,
             segment_bytes: None,
             record_bytes_max: 16 * MIB,
-            group_bytes_max: MIB,
+            group_bytes_max: 4 * MIB,
             waiting_bytes_max: 64 * MIB,
             recent_bytes_max: 64 * MIB,
             cold_bytes_max: 64 * MIB,
@@ -177,6 +177,13 @@ impl DiskConfig {
             notify: Arc::new(|_| {}),
             files: Arc::new(RealFiles),
         }
+    }
+
+    /// Up to how many bytes more is added to a group. Groups do not make segments longer than these shall be, for what
+    /// retention drops is a segment.
+    pub(crate) fn group_bytes_max(&self) -> usize {
+        let segment = usize::try_from(self.segment_bytes()).unwrap_or(usize::MAX);
+        self.group_bytes_max.min(segment / 2)
     }
 
     /// How long a segment file is, in bytes.

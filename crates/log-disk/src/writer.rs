@@ -106,7 +106,8 @@ impl Writer {
         self.take(append, bytes, &mut draft);
         let mut close = None;
         let mut late = None;
-        while taken < self.shared.config.group_bytes_max {
+        let bytes_max = self.shared.config.group_bytes_max();
+        while taken < bytes_max {
             match self.inbox.try_recv() {
                 Ok(Message::Append(append, bytes)) => {
                     taken += bytes;
@@ -146,7 +147,11 @@ impl Writer {
         let Append { events, ack } = append;
         let answer = match &self.stopped {
             Some(why) => Err(AppendError::Stopped(why.clone())),
-            None => self.encode(&events, draft),
+            None => {
+                draft.bytes.reserve(bytes);
+                draft.entries.reserve(events.len());
+                self.encode(&events, draft)
+            }
         };
         draft.answers.push((ack, answer));
     }

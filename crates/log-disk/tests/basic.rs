@@ -4,7 +4,7 @@ mod fixture;
 
 use fixture::*;
 use tidewire_core::{MatcherSet, Position, ProducerKey};
-use tidewire_log::{AppendError, Log, Start};
+use tidewire_log::{Append, AppendError, Log, Start};
 use tidewire_log_disk::{DiskLog, OpenError};
 
 #[cfg(unix)]
@@ -48,6 +48,29 @@ fn what_is_appended_is_read_now_and_after_a_restart() {
         .unwrap()
         .count();
     assert!(segments > 10, "{segments} files");
+}
+
+#[test]
+fn no_group_makes_a_segment_longer_than_segments_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment_bytes = config().segment_bytes.unwrap();
+    let log = open(dir.path());
+    // They pile up while one group is synced.
+    let (sender, acks) = std::sync::mpsc::channel();
+    for _ in 0..5000 {
+        let sender = sender.clone();
+        log.append(Append {
+            events: vec![event("a", "x".repeat(100))],
+            ack: Box::new(move |stored| sender.send(stored.is_ok()).unwrap()),
+        });
+    }
+    assert!(acks.iter().take(5000).all(|stored| stored));
+    log.close().unwrap();
+    for file in std::fs::read_dir(dir.path().join("segments")).unwrap() {
+        let file = file.unwrap();
+        let bytes = file.metadata().unwrap().len();
+        assert!(bytes <= segment_bytes, "{:?}: {bytes}", file.file_name());
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use tidewire_auth::Role;
 use tidewire_codec::EventId;
-use tidewire_core::Grant;
+use tidewire_core::{Grant, Topic};
 use tidewire_log::{AppendError, Event};
 
 use crate::ask::{Path, topic_of_path};
@@ -106,15 +106,25 @@ fn publisher(front: &Front, request: &Parts) -> Result<Publisher, Problem> {
     Ok(Publisher { grant, producer })
 }
 
+/// Where an event stands in its publish, and when that is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    index: usize,
+    /// In milliseconds since 1970.
+    now_ms: u64,
+    /// The topic of the event before it, which often is its own as well.
+    before: Option<&'a Topic>,
+}
+
 impl Publisher {
-    /// Checks the event at an index of a publish, every part of it.
-    fn event(&self, front: &Front, raw: RawEvent<'_>, index: usize) -> Result<Event, Problem> {
-        let mut event = raw.check(front.limits(), front.now_ms())?;
+    /// Checks an event of a publish, every part of it.
+    fn event(&self, front: &Front, raw: RawEvent<'_>, place: Place<'_>) -> Result<Event, Problem> {
+        let mut event = raw.check(front.limits(), place.now_ms, place.before)?;
         check_granted(&event, &self.grant.publish)?;
         event.producer = self
             .producer
             .as_ref()
-            .map(|producer| producer.key(index, &event));
+            .map(|producer| producer.key(place.index, &event));
         Ok(event)
     }
 }
@@ -256,13 +266,22 @@ async fn publish_one(
     publisher: &Publisher,
     raw: RawEvent<'_>,
 ) -> Result<String, Problem> {
-    let event = publisher.event(front, raw, 0)?;
+    let place = Place {
+        index: 0,
+        now_ms: front.now_ms(),
+        before: None,
+    };
+    let event = publisher.event(front, raw, place)?;
     let own = event.id.as_ref().map(|id| id.as_str().to_owned());
     let appended = front
         .append(vec![event])
         .await
         .map_err(|error| Problem::append(&error))?;
-    let of_hub = || appended.iter().map(|one| one.cursor.to_string()).collect();
+    let of_hub = || {
+        appended
+            .first()
+            .map_or_else(String::new, |one| one.cursor.to_string())
+    };
     Ok(own.unwrap_or_else(of_hub))
 }
 
@@ -282,12 +301,18 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
             "the body is no JSON array of events such as [{{\"topic\":\"news\",\"data\":\"hello\"}}]: {error}"
         ))
     })?;
+    let now_ms = front.now_ms();
     let events: Vec<Event> = raws
         .into_iter()
         .enumerate()
         .map(|(index, raw)| {
+            let place = Place {
+                index,
+                now_ms,
+                before: None,
+            };
             publisher
-                .event(front, raw, index)
+                .event(front, raw, place)
                 .map_err(|problem| problem.of_event(index))
         })
         .collect::<Result<_, _>>()?;

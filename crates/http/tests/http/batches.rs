@@ -100,6 +100,69 @@ fn the_first_bad_event_ends_it_and_earlier_ones_stand() {
 }
 
 #[test]
+fn a_batch_means_the_same_wherever_its_bytes_are_cut() {
+    let server = start();
+    let body = event("1") + "\n" + &event("2") + "{\"data\":\"no topic\"}\n" + &event("4");
+    let head = format!(
+        "POST /.well-known/mercure HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    for cut in 0..=body.len() {
+        let mut client = server.connect();
+        client.send(&format!("{head}{}", &body[..cut]));
+        std::thread::sleep(Duration::from_millis(1));
+        client.send(&body[cut..]);
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{cut}: {head}");
+        let mut next = 0;
+        let failed = loop {
+            let line = line(&mut client);
+            if line["error"].is_string() {
+                break line;
+            }
+            assert_eq!(line["from"], next, "{cut}: {line}");
+            next = line["to"].as_u64().unwrap() + 1;
+        };
+        assert_eq!((next, &failed["index"]), (2, &2.into()), "{cut}: {failed}");
+        assert_eq!(failed["status"], 400, "{cut}: {failed}");
+        assert_eq!(client.chunk(), None, "{cut}: the answer ends");
+        // What came before the bad event stands, and nothing after it.
+        let stored = 2 * (cut as u64 + 1);
+        assert_eq!(server.front.counters().events, stored, "{cut}");
+        assert_eq!(server.front.log().bounds().records, stored);
+    }
+}
+
+#[test]
+fn what_comes_together_is_committed_together() {
+    let server = start();
+    let events = |from: usize, to: usize| {
+        let lines = (from..to).map(|number| event(&number.to_string()));
+        lines.collect::<String>()
+    };
+    let answer = server.ask(
+        "POST /.well-known/mercure HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson",
+        &events(0, 40_000),
+    );
+    let acks: Vec<serde_json::Value> = answer
+        .body
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut next = 0;
+    for ack in &acks {
+        assert_eq!(ack["from"], next, "{ack}");
+        let to = ack["to"].as_u64().unwrap();
+        // GROUP_EVENTS_MAX, and what else came with the last of them.
+        assert!(to - next < 16_384 + 16_384, "{ack}");
+        next = to + 1;
+    }
+    assert_eq!(next, 40_000);
+    assert!(acks.len() >= 2, "{}", acks.len());
+}
+
+#[test]
 fn a_batch_sent_again_stores_nothing_twice() {
     let server = start();
     let lines = "Idempotency-Key: k\r\n";

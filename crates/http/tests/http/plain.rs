@@ -91,17 +91,10 @@ fn plain_requests_follow_each_other_however_they_are_cut() {
     let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     // The last one makes the connection hyper's, in the middle of what was read.
     let all = format!("{publish}{publish}{health}{publish}");
-    for cut in [
-        1,
-        5,
-        publish.len() - 4,
-        publish.len() - 1,
-        publish.len(),
-        publish.len() + 3,
-    ] {
+    for cut in 1..=all.len() {
         let mut client = server.connect();
         client.send(&all[..cut]);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(2));
         client.send(&all[cut..]);
         let first = client.answer();
         assert_eq!(first.status, 200, "{cut}: {}", first.body);
@@ -110,7 +103,7 @@ fn plain_requests_follow_each_other_however_they_are_cut() {
         assert!(client.answer().body.contains("ok"), "{cut}");
         assert!(client.answer().body.starts_with("#5-"), "{cut}");
     }
-    assert_eq!(server.front.counters().events, 18);
+    assert_eq!(server.front.counters().events, 3 * all.len() as u64);
 }
 
 #[test]
