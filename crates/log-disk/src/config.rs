@@ -149,6 +149,8 @@ pub struct DiskConfig {
     pub cold_bytes_max: usize,
     /// Threads that read older records.
     pub readers: usize,
+    /// How many segments and sidecars stay open to be read again, at most.
+    pub files_open_max: usize,
     /// Hears what an operator should know.
     pub notify: Notify,
     /// The file system.
@@ -174,6 +176,7 @@ impl DiskConfig {
             recent_bytes_max: 64 * MIB,
             cold_bytes_max: 64 * MIB,
             readers: 2,
+            files_open_max: 256,
             notify: Arc::new(|_| {}),
             files: Arc::new(RealFiles),
         }

@@ -73,9 +73,6 @@ type ChunkKey = (Position, u64, u64);
 /// A term in a segment: the segment's first position, the term's hash.
 type TermKey = (Position, u64);
 
-/// So many files are kept open for cold reads.
-const HANDLES_MAX: usize = 256;
-
 /// Files that are open for cold reads: segments and sidecars.
 #[derive(Default)]
 struct Handles {
@@ -85,11 +82,11 @@ struct Handles {
 }
 
 impl Handles {
-    fn insert(&mut self, path: PathBuf, file: Arc<dyn File>) {
+    fn insert(&mut self, path: PathBuf, file: Arc<dyn File>, max: usize) {
         if self.open.insert(path.clone(), file).is_none() {
             self.order.push_back(path);
         }
-        if self.order.len() > HANDLES_MAX
+        if self.order.len() > max
             && let Some(oldest) = self.order.pop_front()
         {
             self.open.remove(&oldest);
@@ -265,7 +262,7 @@ impl Shared {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let file: Arc<dyn File> = self.config.files.open(path, false)?.into();
-        handles().insert(path.to_owned(), file.clone());
+        handles().insert(path.to_owned(), file.clone(), self.config.files_open_max);
         Ok(file)
     }
 
@@ -409,5 +406,33 @@ impl Shared {
                 Arc::default()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::{Files, RealFiles};
+
+    #[test]
+    fn the_oldest_of_too_many_files_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut handles = Handles::default();
+        for number in 0..5 {
+            let path = dir.path().join(number.to_string());
+            let file: Arc<dyn File> = RealFiles.create(&path).unwrap().into();
+            // What is open already takes no room again.
+            handles.insert(path.clone(), Arc::clone(&file), 3);
+            handles.insert(path, file, 3);
+            assert_eq!(handles.open.len(), (number + 1).min(3));
+        }
+        let left: Vec<bool> = (0..5)
+            .map(|number| {
+                handles
+                    .open
+                    .contains_key(&dir.path().join(number.to_string()))
+            })
+            .collect();
+        assert_eq!(left, [false, false, true, true, true]);
     }
 }

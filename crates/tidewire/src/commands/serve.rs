@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, AccessLogging, Settings, Sources};
 use crate::{output, signals};
+use descriptors::Needs;
 
 /// How long the end waits for the access log to be written; whoever reads it may have stopped.
 const ACCESS_LOG_FLUSH_MAX: Duration = Duration::from_millis(500);
@@ -63,13 +64,16 @@ fn start_logging() {
 async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
     let access = access::decide(settings, settings::load_keys(settings, sources)?)?;
     let certificate = settings::load_tls(settings, sources)?;
-    let descriptors = descriptors::raise();
+    let descriptors = descriptors::raise(Needs {
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        has_disk_log: !store::in_memory(settings, sources)?,
+    });
     // Listening comes first: a hub that cannot be reached has no business with the log.
     let listeners = listen::bind(&settings.listen).await?;
     let admin = admin::bind(settings).await?;
     let access_log = access_log(settings)?;
     let stop = stopped()?;
-    let store = store::open(settings, sources)?;
+    let store = store::open(settings, sources, descriptors.log_files_max)?;
     let listening = addresses(&listeners)?;
     let secured = tls::secure(certificate, settings, &listening, store.dir())?;
     let hub = build(

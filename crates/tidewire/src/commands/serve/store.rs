@@ -25,7 +25,11 @@ pub(super) enum Store {
 }
 
 /// Opens the log that the settings name.
-pub(super) fn open(settings: &Settings, sources: &Sources) -> Outcome<Store> {
+pub(super) fn open(
+    settings: &Settings,
+    sources: &Sources,
+    files_open_max: usize,
+) -> Outcome<Store> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)
         .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
@@ -55,6 +59,7 @@ pub(super) fn open(settings: &Settings, sources: &Sources) -> Outcome<Store> {
         settings::Durability::Memory => tidewire_log_disk::Durability::Memory,
     };
     config.retention = retention.clone();
+    config.files_open_max = files_open_max;
     config.producers = producers(settings);
     config.record_bytes_max = record_bytes_max(settings)?;
     config.waiting_bytes_max = config
@@ -66,7 +71,8 @@ pub(super) fn open(settings: &Settings, sources: &Sources) -> Outcome<Store> {
 }
 
 /// `--memory` against `--data-dir`: the one that was said more plainly holds; both as plainly is a contradiction.
-fn in_memory(settings: &Settings, sources: &Sources) -> Outcome<bool> {
+/// Whether the settings want no data directory.
+pub(super) fn in_memory(settings: &Settings, sources: &Sources) -> Outcome<bool> {
     let (memory, data_dir) = (sources.origin("memory"), sources.origin("data-dir"));
     if !settings.memory.0 || data_dir.outranks(memory) {
         return Ok(false);
