@@ -61,6 +61,12 @@ impl MatcherSet {
         self.0.iter()
     }
 
+    /// Whether it matches every topic, and says so by [`Matcher::Any`].
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0.contains(&Matcher::Any)
+    }
+
     /// The topics, if it matches those alone; `None` if it holds a matcher that is more than one topic.
     #[must_use]
     pub fn exact_topics(&self) -> Option<Vec<&Topic>> {

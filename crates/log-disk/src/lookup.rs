@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tidewire_core::Position;
-use tidewire_log::locate::Lookup;
+use tidewire_core::{MatcherSet, Position};
+use tidewire_log::locate::{CountBack, FoundBy, Lookup};
 use tidewire_log::{Block, Floors, Lives};
 
 use crate::hash::Kind;
@@ -59,25 +59,37 @@ impl Snapshot {
             .collect()
     }
 
-    /// The newest records first: how many of the segment's count, and where the last counted one is.
-    fn count_back(
-        &self,
-        segment: &Arc<Segment>,
-        terms: Option<&[u64]>,
-        left: &mut u64,
-    ) -> Option<Position> {
-        match terms {
-            Some(terms) => {
-                let mut wanted: Vec<_> = terms
-                    .iter()
-                    .flat_map(|term| self.postings(segment, *term))
-                    .collect();
-                wanted.sort_unstable();
-                wanted.dedup();
-                self.count_positions(segment, &wanted, left)
+    /// Counts back among the records of these topics.
+    fn find_last_of(&self, count: u64, topics: &[&[u8]]) -> Option<Position> {
+        let key = self.shared.key;
+        let terms: Vec<_> = topics.iter().map(|t| key.hash(Kind::Topic, t)).collect();
+        let mut left = count;
+        let mut found = None;
+        for segment in self.segments.iter().rev() {
+            if left == 0 || segment.next() <= self.head {
+                break;
             }
-            None => self.count_records(segment, left),
+            let mut wanted: Vec<_> = terms
+                .iter()
+                .flat_map(|term| self.postings(segment, *term))
+                .collect();
+            wanted.sort_unstable();
+            wanted.dedup();
+            found = self.count_positions(segment, &wanted, &mut left).or(found);
         }
+        found
+    }
+
+    /// Counts back by a look at every record.
+    fn look_back(&self, count: u64, routing: &MatcherSet) -> Option<Position> {
+        let mut counted = CountBack::new(count, routing, &self.floors);
+        for segment in self.segments.iter().rev() {
+            if !counted.goes_on() || segment.next() <= self.head {
+                break;
+            }
+            self.look_through(segment, &mut counted);
+        }
+        counted.found()
     }
 
     fn count_positions(
@@ -115,26 +127,23 @@ impl Snapshot {
         found
     }
 
-    fn count_records(&self, segment: &Segment, left: &mut u64) -> Option<Position> {
-        let mut found = None;
+    fn look_through(&self, segment: &Segment, counted: &mut CountBack<'_>) {
         let mut end = segment.next().min(self.tail);
-        while *left > 0 && end > segment.first.max(self.head) {
-            let chunk = segment.chunk_of(end.before())?;
+        while counted.goes_on() && end > segment.first.max(self.head) {
+            let Some(chunk) = segment.chunk_of(end.before()) else {
+                return;
+            };
             if let Some(block) = self.shared.chunk_now(segment, &chunk) {
                 for index in (0..block.index_from(end)).rev() {
                     let record = block.record(index);
-                    if *left == 0 || record.position() < self.head {
-                        return found;
+                    if !counted.goes_on() || record.position() < self.head {
+                        return;
                     }
-                    if !self.floors.hides(&record) {
-                        found = Some(record.position());
-                        *left -= 1;
-                    }
+                    counted.look(&record);
                 }
             }
             end = chunk.first;
         }
-        found
     }
 }
 
@@ -196,27 +205,17 @@ impl Lookup for Snapshot {
         None
     }
 
-    fn find_last(&self, count: u64, topics: Option<&[&[u8]]>) -> Option<Position> {
+    fn find_last(&self, count: u64, routing: &MatcherSet) -> Option<Position> {
         if count == 0 || self.head == self.tail {
             return None;
         }
-        if topics.is_none() && self.floors.is_empty() {
+        match FoundBy::of(routing) {
+            FoundBy::Topics(topics) => self.find_last_of(count, &topics),
             // In this log positions are contiguous.
-            return Some(Position(self.tail.0.saturating_sub(count)).max(self.head));
-        }
-        let key = self.shared.key;
-        let terms: Option<Vec<_>> =
-            topics.map(|topics| topics.iter().map(|t| key.hash(Kind::Topic, t)).collect());
-        let mut left = count;
-        let mut found = None;
-        for segment in self.segments.iter().rev() {
-            if left == 0 || segment.next() <= self.head {
-                break;
+            FoundBy::Every if self.floors.is_empty() => {
+                Some(Position(self.tail.0.saturating_sub(count)).max(self.head))
             }
-            found = self
-                .count_back(segment, terms.as_deref(), &mut left)
-                .or(found);
+            FoundBy::Every | FoundBy::Look => self.look_back(count, routing),
         }
-        found
     }
 }

@@ -41,6 +41,13 @@ impl Floors {
             .position(|floor| topic.starts_with(floor.prefix.as_bytes()))
     }
 
+    /// Whether some topic that begins so may fall under a rule: the rule says no less of the beginning, or is what the beginning
+    /// alone falls under.
+    fn rules(&self, rule: usize, beginning: &str) -> bool {
+        self.0[rule].prefix.starts_with(beginning)
+            || self.rule_of(beginning.as_bytes()) == Some(rule)
+    }
+
     /// The floors, longest prefix first; [`Floors::rule_of`] indexes them.
     #[must_use]
     pub fn as_slice(&self) -> &[Floor] {
@@ -63,6 +70,7 @@ impl Floors {
         let concerns = |rule: usize| {
             routing.iter().any(|matcher| match matcher {
                 Matcher::Exact(topic) => self.rule_of(topic.as_bytes()) == Some(rule),
+                Matcher::Pattern(pattern) => self.rules(rule, pattern.literal_prefix()),
                 _ => true,
             })
         };
@@ -77,7 +85,7 @@ impl Floors {
 
 #[cfg(test)]
 mod tests {
-    use tidewire_core::Topic;
+    use tidewire_core::{PatternLimits, Patterns, Topic};
 
     use super::*;
 
@@ -89,6 +97,8 @@ mod tests {
         };
         let floors = Floors::new([("a", 9), ("a/b", 5)].map(floor).into());
         let exact = |name| Matcher::Exact(Topic::parse(name).unwrap());
+        let patterns = Patterns::new(PatternLimits::default());
+        let pattern = |text| patterns.selector(text).unwrap();
         #[rustfmt::skip]
         let table = [
             (vec![Matcher::Any], 8, Some(9)),
@@ -99,6 +109,14 @@ mod tests {
             (vec![exact("a/b"), exact("ax")], 4, Some(9)),
             (vec![exact("b")], 0, None),
             (vec![], 0, None),
+            (vec![pattern("{x}")], 0, Some(9)),
+            (vec![pattern("a{x}")], 8, Some(9)),
+            (vec![pattern("ab/{x}")], 8, Some(9)),
+            (vec![pattern("a/b/c{x}")], 4, Some(5)),
+            (vec![pattern("a/b/c{x}")], 5, None), // nothing but the longer prefix rules any of these
+            (vec![pattern("a/{x}")], 5, Some(9)),
+            (vec![pattern("b/{x}")], 0, None),
+            (vec![pattern("b/{x}"), exact("a")], 0, Some(9)),
         ];
         for (routing, next, want) in table {
             let routing: MatcherSet = routing.into_iter().collect();

@@ -1,6 +1,6 @@
 //! Where a subscriber starts: the decisions, the same for every log that can look things up at once.
 
-use tidewire_core::{Cursor, MatcherSet, Position};
+use tidewire_core::{Cursor, MatcherSet, Position, RecordRef};
 
 use crate::{Floors, Gap, GapReason, Lives, Located, Start};
 
@@ -24,9 +24,59 @@ pub trait Lookup {
     /// The first record kept of this time or later, in milliseconds since 1970.
     fn find_time(&self, time_ms: u64) -> Option<Position>;
 
-    /// The `count`-th newest of the records that readers may see and that have one of these topics (`None`: any), or the
-    /// oldest of them if there are fewer.
-    fn find_last(&self, count: u64, topics: Option<&[&[u8]]>) -> Option<Position>;
+    /// The `count`-th newest of the records that readers may see and that are routed so, or the oldest of them if there are
+    /// fewer. For patterns as far as [`CountBack`] looks.
+    fn find_last(&self, count: u64, routing: &MatcherSet) -> Option<Position>;
+}
+
+/// So many records that match none of the patterns are looked at to find the last ones that do. No index knows them, and a
+/// subscriber of something rare must not have a whole log read.
+pub const UNMATCHED_RECORDS_MAX: u64 = 100_000;
+
+/// Counts records back, the newest first, until enough of them are routed so. For what no index of topics can answer.
+#[derive(Debug)]
+pub struct CountBack<'a> {
+    routing: &'a MatcherSet,
+    floors: &'a Floors,
+    left: u64,
+    unmatched: u64,
+    found: Option<Position>,
+}
+
+impl<'a> CountBack<'a> {
+    /// Counts so many that readers may see.
+    #[must_use]
+    pub fn new(count: u64, routing: &'a MatcherSet, floors: &'a Floors) -> Self {
+        Self {
+            routing,
+            floors,
+            left: count,
+            unmatched: 0,
+            found: None,
+        }
+    }
+
+    /// Whether another record is to be looked at.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.left > 0 && self.unmatched < UNMATCHED_RECORDS_MAX
+    }
+
+    /// Looks at the next older record.
+    pub fn look(&mut self, record: &RecordRef<'_>) {
+        if !record.topics().any(|topic| self.routing.accepts(topic)) {
+            self.unmatched += 1;
+        } else if !self.floors.hides(record) {
+            self.found = Some(record.position());
+            self.left -= 1;
+        }
+    }
+
+    /// The oldest that was counted.
+    #[must_use]
+    pub fn found(&self) -> Option<Position> {
+        self.found
+    }
 }
 
 /// Where a subscriber starts that wants this and routes that.
@@ -46,7 +96,7 @@ pub fn locate(log: &impl Lookup, start: &Start, routing: &MatcherSet) -> Located
             }),
         },
         Start::Since(time_ms) => since(log, *time_ms),
-        Start::Last(count) => at(last(log, *count, routing).unwrap_or(log.tail())),
+        Start::Last(count) => at(log.find_last(*count, routing).unwrap_or(log.tail())),
     }
 }
 
@@ -85,9 +135,61 @@ fn missing(gap: Gap) -> Located {
     }
 }
 
-fn last(log: &impl Lookup, count: u64, routing: &MatcherSet) -> Option<Position> {
-    let exact = routing.exact_topics();
-    let topics: Option<Vec<&[u8]>> =
-        exact.map(|topics| topics.into_iter().map(|topic| topic.as_bytes()).collect());
-    log.find_last(count, topics.as_deref())
+/// What of a log finds the records that are routed so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoundBy<'a> {
+    /// All are.
+    Every,
+    /// Those of these topics, which an index knows.
+    Topics(Vec<&'a [u8]>),
+    /// None but a look at each: [`CountBack`].
+    Look,
+}
+
+impl<'a> FoundBy<'a> {
+    /// Of these matchers.
+    #[must_use]
+    pub fn of(routing: &'a MatcherSet) -> Self {
+        match routing.exact_topics() {
+            _ if routing.is_any() => Self::Every,
+            Some(topics) => Self::Topics(topics.iter().map(|topic| topic.as_bytes()).collect()),
+            None => Self::Look,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidewire_core::{Epoch, PatternLimits, Patterns, Topic};
+
+    use super::*;
+    use crate::{Block, Event, encode_record};
+
+    #[test]
+    fn a_look_back_has_its_limit_in_what_matches_nothing() {
+        let block = |name| {
+            let mut bytes = Vec::new();
+            let event = Event::new(Topic::parse(name).unwrap(), "", 0);
+            let entry = encode_record(&event, Cursor::new(Epoch(1), Position(7)), 0, &mut bytes);
+            Block::new(bytes, vec![entry])
+        };
+        let patterns = Patterns::new(PatternLimits::default());
+        let routing = MatcherSet::from_iter([patterns.selector("a/{x}").unwrap()]);
+        let floors = Floors::default();
+        let (wanted, other) = (block("a/1"), block("b/1"));
+        let mut counted = CountBack::new(2, &routing, &floors);
+        counted.look(&wanted.record(0));
+        for _ in 0..UNMATCHED_RECORDS_MAX {
+            assert!(counted.goes_on());
+            counted.look(&other.record(0));
+        }
+        assert!(!counted.goes_on());
+        assert_eq!(counted.found(), Some(Position(7)));
+
+        let mut counted = CountBack::new(2, &routing, &floors);
+        counted.look(&wanted.record(0));
+        assert!(counted.goes_on());
+        counted.look(&wanted.record(0));
+        assert!(!counted.goes_on());
+    }
 }

@@ -7,13 +7,14 @@ mod outbox;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Waker;
 
-use tidewire_core::{Cursor, Epoch, Position};
+use tidewire_core::{Cursor, Epoch, MatcherSet, Position};
 
+use crate::locate::{CountBack, FoundBy};
 use crate::ring::{Ring, RingConfig, RingRead};
 use crate::{
-    Append, AppendError, Appended, Batch, Block, Bounds, Entry, Event, Gap, GapReason, Lives,
-    Locate, Log, Plan, Produced, ProducerLimits, ProducerWindow, Read, ReadAsk, Retention, Rules,
-    Slice, Watcher, encode_record, locate,
+    Append, AppendError, Appended, Batch, Block, Bounds, Entry, Event, Floors, Gap, GapReason,
+    Lives, Locate, Located, Log, Plan, Produced, ProducerLimits, ProducerWindow, Read, ReadAsk,
+    Retention, Rules, Slice, Start, Watcher, encode_record, locate,
 };
 use outbox::Outbox;
 
@@ -238,6 +239,14 @@ impl Kept {
         )
     }
 
+    fn history(&self) -> History {
+        History {
+            blocks: self.ring.blocks_back(),
+            floors: self.rules.floors().clone(),
+            tail: self.ring.end(),
+        }
+    }
+
     fn head_moved(&mut self) {
         let head = self.ring.start();
         self.rules.forget_before(head);
@@ -265,7 +274,7 @@ impl locate::Lookup for Kept {
         &self.lives
     }
 
-    fn floors(&self) -> &crate::Floors {
+    fn floors(&self) -> &Floors {
         self.rules.floors()
     }
 
@@ -277,10 +286,38 @@ impl locate::Lookup for Kept {
         self.ring.find_time(time_ms)
     }
 
-    fn find_last(&self, count: u64, topics: Option<&[&[u8]]>) -> Option<Position> {
+    fn find_last(&self, count: u64, routing: &MatcherSet) -> Option<Position> {
+        let topics = match FoundBy::of(routing) {
+            FoundBy::Every => None,
+            FoundBy::Topics(topics) => Some(topics),
+            FoundBy::Look => return self.history().find_last(count, routing),
+        };
         self.ring
-            .find_last(count, topics, self.rules.floors())
+            .find_last(count, topics.as_deref(), self.rules.floors())
             .map(|(position, _)| position)
+    }
+}
+
+/// All that a log kept at some moment, for a look that takes too long for its lock.
+struct History {
+    /// Newest first, with the indexes of their first records.
+    blocks: Vec<(Arc<Block>, usize)>,
+    floors: Arc<Floors>,
+    tail: Position,
+}
+
+impl History {
+    fn find_last(&self, count: u64, routing: &MatcherSet) -> Option<Position> {
+        let mut counted = CountBack::new(count, routing, &self.floors);
+        for (block, first) in &self.blocks {
+            for index in (*first..block.len()).rev() {
+                if !counted.goes_on() {
+                    return counted.found();
+                }
+                counted.look(&block.record(index));
+            }
+        }
+        counted.found()
     }
 }
 
@@ -315,7 +352,18 @@ impl Log for MemoryLog {
     }
 
     fn locate(&self, locate: Locate) {
-        let located = locate::locate(&*self.kept(), &locate.start, &locate.routing);
+        let Locate { start, routing, .. } = &locate;
+        let located = match (start, FoundBy::of(routing)) {
+            (Start::Last(count), FoundBy::Look) => {
+                let history = self.kept().history();
+                let last = history.find_last(*count, routing);
+                Located {
+                    from: last.unwrap_or(history.tail),
+                    gap: None,
+                }
+            }
+            _ => locate::locate(&*self.kept(), start, routing),
+        };
         (locate.done)(located);
     }
 

@@ -284,6 +284,17 @@ impl Ring {
         oldest.map(|position| (position, count - left))
     }
 
+    /// Its blocks, newest first, each with the index of its first record: for a long look without the lock on the ring.
+    #[must_use]
+    pub fn blocks_back(&self) -> Vec<(Arc<Block>, usize)> {
+        let block = |number| {
+            let first = if number == 0 { self.start_index } else { 0 };
+            (Arc::clone(&self.held(number).block), first)
+        };
+        let count = self.sealed.len() + self.open.len();
+        (0..count).rev().map(block).collect()
+    }
+
     /// Drops its oldest record; the block goes with its last one.
     pub fn pop_oldest(&mut self) {
         let Some(oldest) = self.oldest() else { return };

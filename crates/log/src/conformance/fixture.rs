@@ -9,7 +9,8 @@ use core::time::Duration;
 
 use tidewire_codec::EventId;
 use tidewire_core::{
-    Cursor, Epoch, Form, Matcher, MatcherSet, Position, ProducerKey, RecordRef, Topic,
+    Cursor, Epoch, Form, MatcherSet, PatternLimits, Patterns, Position, ProducerKey, RecordRef,
+    Topic,
 };
 
 use super::{Factory, Profile, Reopen, Settings, Subject};
@@ -406,10 +407,9 @@ pub(super) fn with_key(mut event: Event, key: u8, digest: u8) -> Event {
     event
 }
 
+/// Of `*`, topics and templates.
 pub(super) fn matchers(names: &[&str]) -> MatcherSet {
-    let matcher = |name: &&str| match *name {
-        "*" => Matcher::Any,
-        name => Matcher::Exact(topic(name)),
-    };
+    let patterns = Patterns::new(PatternLimits::default());
+    let matcher = |name: &&str| patterns.selector(name).expect("a selector");
     names.iter().map(matcher).collect()
 }

@@ -242,7 +242,7 @@ pub(crate) fn missed_floors_are_told(factory: &dyn Factory) {
         located.gap.is_some()
     };
     #[rustfmt::skip]
-    let table: [(usize, &[&str], bool); 8] = [
+    let table: [(usize, &[&str], bool); 11] = [
         (0, &["few/9"], true),
         (1, &["few/9"], true),
         (2, &["few/9"], false),
@@ -251,6 +251,9 @@ pub(crate) fn missed_floors_are_told(factory: &dyn Factory) {
         (1, &["free"], false),
         (1, &["few/x/1"], false),
         (5, &["*"], false),
+        (1, &["{x}"], true),
+        (1, &["few/{x}"], true),
+        (1, &["free{x}"], false),
     ];
     for (seen, routing, gap) in table {
         assert_eq!(missed(cursors[seen], routing), gap, "{seen} {routing:?}");
@@ -264,6 +267,9 @@ pub(crate) fn missed_floors_are_told(factory: &dyn Factory) {
     }
     // The last of a ruled topic are those that are seen.
     let located = log.locate(Start::Last(9), &["few/1", "few/2", "few/3"]);
+    assert!(located.from > cursors[2].seen() && located.from <= cursors[4].seen());
+    // Also for a pattern.
+    let located = log.locate(Start::Last(9), &["few/{n}"]);
     assert!(located.from > cursors[2].seen() && located.from <= cursors[4].seen());
     // A batch carries the floors for whoever was reading when they moved.
     let ask = crate::ReadAsk {
