@@ -17,8 +17,46 @@ pub(super) enum Moved {
     Closed,
 }
 
+/// The ports that are given to outgoing connections, as Linux has them by default.
+const PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
+
+/// An address to connect from, and its ports in turn.
+///
+/// The kernel does not choose them: for a bound address it looks at one port after another until one is free, by which thousands
+/// of connections took a whole core for ten seconds and more, and a storm looked like the server's work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    address: IpAddr,
+    next: u16,
+}
+
+impl Source {
+    pub(super) fn new(address: IpAddr) -> Self {
+        Self {
+            address,
+            next: *PORTS.start(),
+        }
+    }
+
+    fn bind(&mut self, socket: &OwnedFd) -> Result<(), Errno> {
+        for _ in PORTS {
+            let port = self.next;
+            self.next = match port == *PORTS.end() {
+                true => *PORTS.start(),
+                false => port + 1,
+            };
+            match rustix::net::bind(socket, &SocketAddr::new(self.address, port)) {
+                // Another program's, on all addresses.
+                Err(Errno::ADDRINUSE) => {}
+                bound => return bound,
+            }
+        }
+        Err(Errno::ADDRINUSE)
+    }
+}
+
 /// Begins a connection; it is there when the socket can be written.
-pub(super) fn connect(address: SocketAddr, source: Option<IpAddr>) -> Result<OwnedFd, Errno> {
+pub(super) fn connect(address: SocketAddr, source: Option<&mut Source>) -> Result<OwnedFd, Errno> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -28,9 +66,9 @@ pub(super) fn connect(address: SocketAddr, source: Option<IpAddr>) -> Result<Own
     // Small requests one after another: waiting to fill packets would only delay them.
     sockopt::set_tcp_nodelay(&socket, true)?;
     if let Some(source) = source {
-        // A listener may have the port on all addresses; without this the kernel hands out each port once for all targets.
+        // The port's last connection may still be closing.
         sockopt::set_socket_reuseaddr(&socket, true)?;
-        rustix::net::bind(&socket, &SocketAddr::new(source, 0))?;
+        source.bind(&socket)?;
     }
     match rustix::net::connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),

@@ -20,7 +20,7 @@ use self::link::{Link, Phase, Role};
 use super::http1::Piece;
 use super::http2;
 use super::payload::Run;
-use super::socket::{self, Moved, now_ns};
+use super::socket::{self, Moved, Source, now_ns};
 use super::target::{Header, Place, write_headers};
 use super::template::Fill;
 use super::tls::{Tls, Transport};
@@ -119,6 +119,7 @@ struct Worker {
     /// Of each reader, where they are kept.
     ids: Vec<IdReader>,
     returning: Option<Return>,
+    source: Option<Source>,
     input: Vec<u8>,
     buffer: Box<[u8]>,
     last_ns: u64,
@@ -158,6 +159,7 @@ impl Worker {
             books: Books::new(&task, run),
             ids: vec![IdReader::default(); ids],
             returning: None,
+            source: task.source.map(Source::new),
             input,
             buffer: vec![0; BUFFER_BYTES].into(),
             last_ns: 0,
@@ -198,17 +200,13 @@ impl Worker {
 
     fn connect_some(&mut self) -> Ended<()> {
         while self.pending < self.task.connecting && self.next < self.links.len() {
-            let source = match &self.returning {
-                Some(returning) => returning.source,
-                None => self.task.source,
-            };
-            let place = self.place(self.next);
-            let socket = socket::connect(place.address, source)
+            let address = self.place(self.next).address;
+            let socket = socket::connect(address, self.source.as_mut())
                 .map_err(|errno| format!("cannot connect: {errno}"))?;
             let data = EventData::new_u64(self.next as u64);
             epoll::add(&self.epoll, &socket, data, EventFlags::OUT)
                 .map_err(|errno| format!("epoll: {errno}"))?;
-            let transport = Transport::new(socket, place, self.tls.as_ref())?;
+            let transport = Transport::new(socket, self.place(self.next), self.tls.as_ref())?;
             self.links[self.next].begin(transport);
             self.next += 1;
             self.pending += 1;
@@ -423,6 +421,7 @@ impl Worker {
                 Order::Measure { from_ns, to_ns } => self.books.measure(from_ns..to_ns),
                 Order::Leave => self.leave(),
                 Order::Return(how) => {
+                    self.source = how.source.map(Source::new);
                     self.returning = Some(how);
                     self.next = 0;
                 }
