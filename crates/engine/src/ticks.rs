@@ -44,11 +44,12 @@ impl Ticks {
         }
     }
 
-    /// 80 to 100 % of it, by chance; all of it if it has no end.
+    /// 80 to 100 % of it, by chance, and no less of the time that it was a limit of; all of it if it has no end.
     pub(crate) fn most(self, chance: u32) -> Self {
         match self {
             Self::FOREVER => self,
-            Self(ticks) => Self(ticks - part(ticks / 5 + 1, chance)),
+            // Up to a tick was lost when the limit was made: 0.8 * (ticks + 1) must remain.
+            Self(ticks) => Self(ticks - part((ticks + 1) / 5, chance)),
         }
     }
 
@@ -142,7 +143,11 @@ mod tests {
         for (ms, limit, at_least) in table {
             assert_eq!((Ticks::limit(ms), Ticks::at_least(ms)), (limit, at_least));
         }
-        for (ticks, least) in [(1, 1), (4, 4), (5, 4), (300, 240), (72_000, 57_600)] {
+        for ms in 4 * TICK_MS..20_000 {
+            let Ticks(least) = Ticks::limit(ms).most(u32::MAX);
+            assert!(u64::from(least) * TICK_MS * 10 >= ms * 8, "{ms}");
+        }
+        for (ticks, least) in [(1, 1), (8, 8), (9, 8), (300, 241), (72_000, 57_601)] {
             assert_eq!(Ticks(ticks).most(0), Ticks(ticks));
             assert_eq!(Ticks(ticks).most(u32::MAX), Ticks(least));
             assert_eq!(Ticks(ticks).some(0), Ticks(0));
