@@ -1,7 +1,11 @@
 //! The plain model: a list of what was published, and for a filter what of it must be seen. Written without a look at the
 //! engine's own matching, positions and lives, and slow on purpose.
 
-use tidewire_core::{Cursor, Epoch, Filter, Matcher, MatcherSet, Position, Topic};
+use std::sync::LazyLock;
+
+use tidewire_core::{
+    Cursor, Epoch, Filter, Matcher, MatcherSet, PatternLimits, Patterns, Position, Topic,
+};
 
 use crate::rng::Rng;
 
@@ -15,6 +19,21 @@ pub const RULE_PREFIX: &str = "short/";
 pub type Bits = u16;
 
 const SHORT: Bits = 0b11 << 8;
+
+/// Every topic of one segment.
+const SINGLE: Bits = 0xff;
+
+/// Templates, and the topics that they match.
+const TEMPLATES: [(&str, Bits); 3] = [
+    ("{+all}", SINGLE | SHORT),
+    ("{name}", SINGLE),
+    ("short/{name}", SHORT),
+];
+
+static PATTERNS: LazyLock<[(Matcher, Bits); 3]> = LazyLock::new(|| {
+    let patterns = Patterns::new(PatternLimits::default());
+    TEMPLATES.map(|(text, bits)| (patterns.selector(text).expect("a template"), bits))
+});
 
 /// A published event, as the log acknowledged it.
 #[derive(Clone, Debug)]
@@ -58,6 +77,8 @@ pub struct Wants {
     pub routing: Option<Bits>,
     /// The topics whose private events it may read.
     pub private: Option<Bits>,
+    /// It names by a pattern what one names.
+    pub in_patterns: bool,
 }
 
 impl Wants {
@@ -70,12 +91,14 @@ impl Wants {
                 Some(0)
             } else {
                 let topics = rng.pick(&[1, 1, 3]);
-                Some((0..topics).fold(0, |bits, _| bits | 1 << rng.below(TOPICS.len() as u64)))
+                let more = rng.pick(&[0, 0, 0, 0, SINGLE, SHORT]);
+                Some((0..topics).fold(more, |bits, _| bits | 1 << rng.below(TOPICS.len() as u64)))
             }
         };
         Self {
             routing: set(20, 1),
             private: set(20, 40),
+            in_patterns: rng.percent(50),
         }
     }
 
@@ -86,20 +109,45 @@ impl Wants {
         hits(self.routing) && (!event.private || hits(self.private))
     }
 
-    /// Whether the rule could hide something from it.
+    /// Whether the rule could hide something from it, as far as a pattern's beginning tells.
     #[must_use]
     pub fn concerns_rule(&self) -> bool {
-        self.routing.is_none_or(|bits| bits & SHORT != 0)
+        let open = self.in_patterns && self.routing.is_some_and(|bits| bits & SINGLE == SINGLE);
+        open || self.routing.is_none_or(|bits| bits & SHORT != 0)
     }
 
     /// As the engine takes it.
     #[must_use]
     pub fn filter(&self) -> Filter {
         Filter {
-            routing: matchers(self.routing),
-            private: matchers(self.private),
+            routing: self.matchers(self.routing),
+            private: self.matchers(self.private),
         }
     }
+
+    fn matchers(&self, bits: Option<Bits>) -> MatcherSet {
+        if self.in_patterns {
+            return in_patterns(bits.unwrap_or(SINGLE | SHORT));
+        }
+        bits.map_or_else(MatcherSet::any, |bits| names(bits).collect())
+    }
+}
+
+/// The widest patterns that match nothing else, and the names of what they leave.
+fn in_patterns(bits: Bits) -> MatcherSet {
+    let mut left = bits;
+    let mut matchers = Vec::new();
+    for (pattern, matched) in &*PATTERNS {
+        if left & matched == *matched {
+            left &= !matched;
+            matchers.push(pattern.clone());
+        }
+    }
+    matchers.into_iter().chain(names(left)).collect()
+}
+
+fn names(bits: Bits) -> impl Iterator<Item = Matcher> {
+    topics(bits).into_iter().map(Matcher::Exact)
 }
 
 /// The topics of these bits.
@@ -109,12 +157,6 @@ pub fn topics(bits: Bits) -> Vec<Topic> {
         (bits & 1 << index != 0).then(|| Topic::parse(name).expect("a fine name"))
     };
     TOPICS.iter().enumerate().filter_map(named).collect()
-}
-
-fn matchers(bits: Option<Bits>) -> MatcherSet {
-    bits.map_or_else(MatcherSet::any, |bits| {
-        topics(bits).into_iter().map(Matcher::Exact).collect()
-    })
 }
 
 /// What was published to one log, and under which epochs.
