@@ -97,9 +97,9 @@ pub(crate) struct UrlPattern {
 
 impl UrlPattern {
     pub(crate) fn parse(text: &str, base: &Base) -> Result<Self, PatternError> {
-        if closes_unopened(text) {
+        if let Some(at) = closes_unopened(text) {
             return Err(PatternError::Url {
-                at: text.find(']'),
+                at: Some(at),
                 why: "a bracket closes that was not opened; in a path it is written %5D",
             });
         }
@@ -178,10 +178,10 @@ impl UrlPattern {
     }
 }
 
-/// The crate that reads patterns counts brackets of IPv6 addresses below zero (0.6.0).
-fn closes_unopened(text: &str) -> bool {
+/// Where a bracket closes that was not opened. The crate that reads patterns counts those of IPv6 addresses below zero (0.6.0).
+fn closes_unopened(text: &str) -> Option<usize> {
     let mut open = 0_usize;
-    text.bytes().any(|byte| match byte {
+    text.bytes().position(|byte| match byte {
         b'[' => {
             open += 1;
             false

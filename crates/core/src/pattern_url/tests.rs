@@ -172,3 +172,23 @@ fn hostile_patterns_are_refused_or_small() {
         }
     }
 }
+
+/// The crate that reads patterns counts them below zero: with overflow checks a panic, found by the fuzz target `patterns`.
+#[test]
+fn brackets_that_close_unopened_are_refused() {
+    let base = Base::default();
+    let table = [
+        ("]", Some(0)),
+        ("https://]/", Some(8)),
+        ("https://[::1]]/", Some(13)),
+        ("https://[\\:\\:1]/:a", None),
+    ];
+    for (text, at) in table {
+        let refused = match UrlPattern::parse(text, &base) {
+            Ok(_) => None,
+            Err(PatternError::Url { at, .. }) => at,
+            Err(error) => panic!("{text}: {error}"),
+        };
+        assert_eq!(refused, at, "{text}");
+    }
+}
