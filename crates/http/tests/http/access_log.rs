@@ -18,7 +18,7 @@ use crate::tls;
 
 /// A log that can be read.
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -53,12 +53,12 @@ impl Written {
     }
 
     #[track_caller]
-    fn objects(&self, count: usize) -> Vec<Value> {
+    pub(crate) fn objects(&self, count: usize) -> Vec<Value> {
         let read = |line: &String| serde_json::from_str(line).unwrap();
         self.lines(count).iter().map(read).collect()
     }
 
-    fn put_into(&self, settings: &mut Settings, format: AccessLogFormat) {
+    pub(crate) fn put_into(&self, settings: &mut Settings, format: AccessLogFormat) {
         settings.access_log = Some(AccessLog::start(format, self.clone()).unwrap());
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP contract, tried with real sockets: a listener on port 0, the memory log, and clients that write raw bytes.
 
 mod access_log;
+mod alike;
 mod batches;
 mod certificates;
 mod connections;

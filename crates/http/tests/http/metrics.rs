@@ -18,7 +18,7 @@ use crate::server::{Answer, Client, PATIENCE, Server, request, start, start_with
 use crate::tls;
 use crate::troubles;
 
-type Samples = BTreeMap<String, f64>;
+pub(crate) type Samples = BTreeMap<String, f64>;
 
 fn samples(text: &str) -> Samples {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -31,13 +31,13 @@ fn samples(text: &str) -> Samples {
 }
 
 impl Server {
-    fn samples(&self) -> Samples {
+    pub(crate) fn samples(&self) -> Samples {
         samples(&self.front.metrics())
     }
 
     /// Scrapes until a sample has a value.
     #[track_caller]
-    fn wait_for_sample(&self, name: &str, value: f64) -> Samples {
+    pub(crate) fn wait_for_sample(&self, name: &str, value: f64) -> Samples {
         let until = Instant::now() + PATIENCE;
         loop {
             let samples = self.samples();
