@@ -400,4 +400,49 @@ mod tests {
             assert!(seen.insert(u128::from(random_u64()).to_le_bytes()));
         }
     }
+
+    /// A subscribe that was let in before the hub began to end may come to its stream afterwards.
+    #[tokio::test]
+    async fn a_stream_that_begins_while_the_hub_ends_ends_with_it() {
+        use tidewire_core::{Filter, Form};
+        use tidewire_engine::driver::pull::PullStream;
+        use tidewire_engine::{Checkpoint, Subscription};
+        use tidewire_log::{MemoryConfig, MemoryLog};
+
+        let settings = Settings {
+            shards: 0,
+            ..Settings::default()
+        };
+        let front =
+            Front::new(Arc::new(MemoryLog::new(MemoryConfig::default())), settings).unwrap();
+        let subscription = || Subscription {
+            feed: front.feed().clone(),
+            filter: Filter::default(),
+            from: front.log().bounds().tail,
+            gap: None,
+            form: Form::EventStream,
+            checkpoint: Checkpoint::Off,
+            stream: String::new(),
+            ends_ms: None,
+        };
+        let mut streams = Vec::new();
+        for is_late in [false, true] {
+            if is_late {
+                front.drain().await;
+            }
+            let stream = PullStream::new(&front.settings().streams, 1, subscription());
+            let registration = front.register(stream.ender());
+            streams.push((stream, registration));
+        }
+        for (at, (mut stream, _registration)) in streams.into_iter().enumerate() {
+            let end = async {
+                while std::future::poll_fn(|cx| stream.poll_next(cx))
+                    .await
+                    .is_some()
+                {}
+            };
+            let ended = tokio::time::timeout(Duration::from_secs(5), end).await;
+            assert!(ended.is_ok(), "stream {at} goes on");
+        }
+    }
 }

@@ -137,3 +137,43 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ServerIo<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// However the first bytes are cut, the protocol is told by them, and whoever reads next gets all of them.
+    #[tokio::test]
+    async fn what_told_the_protocol_is_read_again() {
+        let preface = std::str::from_utf8(PREFACE).unwrap();
+        let table = [
+            (format!("{preface}and frames"), Protocol::Http2),
+            (
+                "PRI * HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
+                Protocol::Http1,
+            ),
+            ("GET / HTTP/1.1\r\n\r\nbody".to_owned(), Protocol::Http1),
+        ];
+        for (text, want) in table {
+            for cut in 0..text.len() {
+                let (before, after) = text.as_bytes().split_at(cut);
+                let (mut client, server) = tokio::io::duplex(1024);
+                client.write_all(after).await.unwrap();
+                drop(client);
+                let mut io = ServerIo::after(before.to_vec(), server);
+                assert_eq!(io.tell_protocol().await.unwrap(), want, "{text:?} at {cut}");
+                let mut read = Vec::new();
+                let mut piece = [0; 5];
+                loop {
+                    match io.read(&mut piece).await.unwrap() {
+                        0 => break,
+                        count => read.extend_from_slice(&piece[..count]),
+                    }
+                }
+                assert_eq!(read, text.as_bytes(), "{text:?} at {cut}");
+            }
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! A whole body, bounded in bytes and in time.
 
+use std::ops::ControlFlow;
+
 use axum::body::Body;
 use http_body_util::BodyExt;
 
@@ -17,8 +19,11 @@ pub(super) async fn collect(
     bytes_max: usize,
     limit: &str,
 ) -> Result<Vec<u8>, Problem> {
-    let mut bytes = Vec::new();
-    let mut seen = 0;
+    let mut collected = Collected {
+        bytes: Vec::new(),
+        bytes_max,
+        seen: 0,
+    };
     loop {
         let frame = tokio::time::timeout(front.limits().publish_stall_max, body.frame());
         let frame = match frame.await {
@@ -39,17 +44,37 @@ pub(super) async fn collect(
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        seen += data.len();
-        if seen <= bytes_max {
-            bytes.extend_from_slice(&data);
-        } else if seen > bytes_max.saturating_add(DROPPED_BYTES_MAX) {
+        if collected.add(&data).is_break() {
             break;
         }
     }
-    if seen > bytes_max {
+    if collected.seen > bytes_max {
         return Err(too_large(bytes_max, limit));
     }
-    Ok(bytes)
+    Ok(collected.bytes)
+}
+
+/// What has come of a body. Of one that is too large nothing is kept.
+struct Collected {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    seen: usize,
+}
+
+impl Collected {
+    /// Breaks once no more is to be read.
+    fn add(&mut self, data: &[u8]) -> ControlFlow<()> {
+        self.seen += data.len();
+        if self.seen <= self.bytes_max {
+            self.bytes.extend_from_slice(data);
+            return ControlFlow::Continue(());
+        }
+        self.bytes = Vec::new();
+        match self.seen > self.bytes_max.saturating_add(DROPPED_BYTES_MAX) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// Checks a body that is here already.
@@ -64,4 +89,31 @@ fn too_large(bytes_max: usize, limit: &str) -> Problem {
     Problem::too_large(format!(
         "the body is larger than {bytes_max} bytes ({limit}); send several smaller events"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_takes_no_more_memory_than_it_may() {
+        let mut collected = Collected {
+            bytes: Vec::new(),
+            bytes_max: 3000,
+            seen: 0,
+        };
+        let piece = [b'x'; 1000];
+        for held in [1000, 2000, 3000] {
+            assert!(collected.add(&piece).is_continue());
+            assert_eq!(collected.bytes.len(), held);
+        }
+        let mut read = 3000;
+        while collected.add(&piece).is_continue() {
+            read += piece.len();
+            assert_eq!(collected.bytes.capacity(), 0, "after {read} bytes");
+            assert!(read <= 3000 + DROPPED_BYTES_MAX, "it reads on and on");
+        }
+        // Those that a client may well have sent before it looks are read.
+        assert!(read + piece.len() > DROPPED_BYTES_MAX);
+    }
 }

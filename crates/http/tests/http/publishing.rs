@@ -224,6 +224,26 @@ fn tokens_decide() {
 }
 
 #[test]
+fn a_private_event_that_nobody_could_read_is_refused() {
+    let server = start();
+    let json = "\r\nContent-Type: application/json";
+    let ndjson = "\r\nContent-Type: application/x-ndjson";
+    #[rustfmt::skip]
+    let table = [
+        ("/topics/a?private=true", "", "x"),
+        ("/.well-known/mercure", FORM, "topic=a&data=x&private"),
+        ("/.well-known/mercure", json, "[{\"topic\":\"a\",\"private\":true}]"),
+        ("/.well-known/mercure", ndjson, "{\"topic\":\"a\",\"private\":true}\n"),
+    ];
+    for (target, lines, body) in table {
+        let (status, answer) = post(&server, target, lines, body);
+        assert_eq!(status, 400, "{target}{lines}: {answer}");
+        assert!(answer.contains("--subscriber-key-file"), "{answer}");
+    }
+    assert_eq!(server.front.counters().events, 0);
+}
+
+#[test]
 fn private_events_need_a_grant_and_a_grant_ends() {
     let server = with_keys(Anonymous::Subscribe);
     let publisher = token(&["*"], &[], None);

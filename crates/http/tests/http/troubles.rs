@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use tidewire_core::{Cursor, Position};
-use tidewire_log::{Append, AppendError, Bounds, Locate, Log, Read, ReadAsk, Retention, Watcher};
+use tidewire_log::{
+    Append, AppendError, Bounds, Gap, GapReason, Locate, Log, Read, ReadAsk, Retention, Watcher,
+};
 use tower::Service;
 
 use crate::server::{Server, memory_log, start_on};
@@ -63,6 +65,87 @@ pub(crate) fn server(moods: &[AppendError]) -> Server {
         moods: Mutex::new(moods.iter().cloned().collect()),
     };
     start_on(Arc::new(log), |_| {})
+}
+
+/// A log that has one record a read, and of which the second to fourth are lost once the first was read.
+struct Forgetting(Arc<dyn Log>);
+
+impl Log for Forgetting {
+    fn read(&self, ask: &ReadAsk<'_>, waker: &Waker) -> Read {
+        let lost = Position(2)..Position(5);
+        if lost.contains(&ask.from) {
+            return Read::Gap(Gap {
+                reason: GapReason::Expired,
+                resume: lost.end,
+            });
+        }
+        let records_max = 1;
+        self.0.read(
+            &ReadAsk {
+                records_max,
+                ..*ask
+            },
+            waker,
+        )
+    }
+
+    fn append(&self, append: Append) {
+        self.0.append(append);
+    }
+
+    fn locate(&self, locate: Locate) {
+        self.0.locate(locate);
+    }
+
+    fn cursor_at(&self, next: Position) -> Cursor {
+        self.0.cursor_at(next)
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.0.bounds()
+    }
+
+    fn watch(&self, watcher: Arc<dyn Watcher>) {
+        self.0.watch(watcher);
+    }
+
+    fn health(&self) -> Result<(), AppendError> {
+        self.0.health()
+    }
+
+    fn maintain(&self, now_ms: u64) {
+        self.0.maintain(now_ms);
+    }
+}
+
+#[test]
+fn a_gap_in_the_middle_of_a_page_ends_it_and_is_told() {
+    let log = Forgetting(memory_log(Retention::default()));
+    let server = start_on(Arc::new(log), |_| {});
+    for number in 1..=6 {
+        server.publish("a", &format!("e{number}"));
+    }
+    let page = |from: &str| -> serde_json::Value {
+        let head =
+            format!("GET /topics/a?{from} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json");
+        serde_json::from_str(&server.ask(&head, "").body).unwrap()
+    };
+    let data = |page: &serde_json::Value| -> Vec<String> {
+        let events = page["events"].as_array().unwrap().iter();
+        events
+            .map(|event| event["data"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // What comes after the gap is no part of this page: its reader would not know where the gap was.
+    let first = page("since=earliest");
+    assert_eq!(data(&first), ["e1"], "{first}");
+    assert_eq!(first["gap"]["reason"], "expired", "{first}");
+    assert_eq!(first["gap"]["asked"], "#5-1", "{first}");
+    assert_eq!(first["gap"]["oldest"], first["next"], "{first}");
+    let next = first["next"].as_str().unwrap().replace('#', "%23");
+    let second = page(&format!("last_event_id={next}"));
+    assert_eq!(data(&second), ["e5", "e6"], "{second}");
+    assert!(second["gap"].is_null(), "{second}");
 }
 
 #[test]
