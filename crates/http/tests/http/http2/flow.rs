@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use h2::Reason;
+use tidewire_log::Retention;
 
-use super::client::{Windows, connect, connect_with};
+use super::client::{Windows, connect, connect_with, patiently};
 use super::raw;
 use super::{quiet, quiet_with};
-use crate::server::Server;
+use crate::server::{Server, memory_log, start_on};
 
 const TARGET: &str = "/topics/a?checkpoint=off";
 
@@ -55,6 +57,71 @@ fn a_slow_reader_misses_nothing_beside_fast_ones() {
 }
 
 #[test]
+fn who_stood_still_beyond_retention_is_told_of_the_gap() {
+    let retention = Retention {
+        count: Some(5),
+        ..Retention::default()
+    };
+    let server = start_on(memory_log(retention), |settings| {
+        settings.streams.heartbeat_ms = 0;
+    });
+    let mut client = connect_with(&server, &NARROW);
+    let mut slow = client.subscribe(TARGET);
+    let mut fast = client.subscribe(TARGET);
+    let mut frames = String::new();
+    for event in 1..=40 {
+        frames = publish(&server, event..=event, 100);
+        assert_eq!(client.read_until(&mut fast, "x\n\n"), frames);
+    }
+    let text = client.read_until(&mut slow, &frames);
+    let (before, after) = text.split_once("event: tidewire.gap\n").expect(&text);
+    assert!(!after.contains("tidewire.gap"), "{text}");
+    let events = |text: &str| -> Vec<usize> {
+        let ids = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        ids.filter_map(|data| data.split(' ').next()?.parse().ok())
+            .collect()
+    };
+    // Every one until it stood still, and every one that is kept.
+    let (before, after) = (events(before), events(after));
+    assert!(before.len() > 3 && before.len() < 20, "{before:?}");
+    assert_eq!(before, (1..=before.len()).collect::<Vec<_>>());
+    assert_eq!(after, (36..=40).collect::<Vec<_>>());
+}
+
+/// Each event is more than the connection's window for all of its streams together: they take turns, and nobody goes without.
+#[test]
+fn streams_take_turns_in_a_small_connection_window() {
+    const STREAMS: usize = 200;
+    let server = quiet();
+    let windows = Windows {
+        stream: 65_535,
+        connection: 65_535,
+    };
+    let mut client = connect_with(&server, &windows);
+    let bodies: Vec<_> = (0..STREAMS).map(|_| client.subscribe(TARGET)).collect();
+    let want = publish(&server, 1..=20, 1000);
+    let readers = bodies.into_iter().map(|mut body| {
+        let bytes = want.len();
+        async move {
+            let mut got = Vec::with_capacity(bytes);
+            while got.len() < bytes {
+                let data = body.data().await.expect("it goes on").unwrap();
+                body.flow_control().release_capacity(data.len()).unwrap();
+                got.extend_from_slice(&data);
+            }
+            // With its body: who drops it leaves.
+            (got, body)
+        }
+    });
+    let all = patiently("their turns", join_all(readers));
+    let all = client.runtime.block_on(all);
+    for (got, _) in &all {
+        assert!(got == want.as_bytes(), "{} bytes", got.len());
+    }
+    assert_eq!(server.front.subscribers(), STREAMS);
+}
+
+#[test]
 fn a_stalled_stream_is_reset_alone() {
     let server = quiet_with(|settings| settings.streams.stall_deadline_ms = 400);
     let mut client = connect_with(&server, &NARROW);
@@ -82,6 +149,25 @@ fn a_stalled_stream_is_reset_alone() {
     for body in &mut fast {
         assert_eq!(client.read_until(body, "x\n\n"), frames);
     }
+}
+
+/// Who takes a large frame slowly does not stall, however long it takes.
+#[test]
+fn a_large_frame_may_take_longer_than_the_stall_deadline() {
+    let deadline = Duration::from_secs(1);
+    let server = quiet_with(|settings| settings.streams.stall_deadline_ms = 1000);
+    let mut client = connect_with(&server, &NARROW);
+    let mut body = client.subscribe(TARGET);
+    let begun = Instant::now();
+    let want = publish(&server, 1..=1, 15_000);
+    let mut text = String::new();
+    while text.len() < want.len() {
+        std::thread::sleep(Duration::from_millis(150));
+        let piece = client.piece(&mut body).expect("it goes on");
+        text += &piece.unwrap();
+    }
+    assert_eq!(text, want);
+    assert!(begun.elapsed() > 2 * deadline, "{:?}", begun.elapsed());
 }
 
 #[test]
