@@ -35,6 +35,8 @@ pub(super) struct StreamSink {
     reserves: bool,
 }
 
+const _: () = assert!(size_of::<StreamSink>() <= 96);
+
 /// The stream is over.
 #[derive(Debug)]
 pub(super) struct Gone;
