@@ -14,6 +14,7 @@
 
 mod answer;
 mod head;
+mod hold;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -37,6 +38,7 @@ use crate::takeover::Adoption;
 use crate::{router, stream};
 use answer::Ready;
 use head::{Head, Plain, Wants};
+use hold::Holding;
 
 /// How much is read at once, in bytes.
 const READ_BYTES: usize = 16 << 10;
@@ -74,6 +76,7 @@ where
         socket,
         peer,
         unread: Vec::new(),
+        holding: Holding::default(),
     };
     let mut patience = Patience {
         front,
@@ -117,6 +120,7 @@ struct Connection<'a, S> {
     peer: Peer,
     /// What was read and is no part of a request that was answered. Mostly empty, and then without memory.
     unread: Vec<u8>,
+    holding: Holding,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
@@ -128,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let mut begun = false;
         let mut head = self.take(&[]);
         poll_fn(|cx| {
+            self.holding.turn_begins();
             loop {
                 match std::mem::replace(&mut head, Head::Unusual) {
                     Head::Whole(mut plain) => {
@@ -151,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     }
                     Poll::Ready(None) => return Poll::Ready(Came::Unusual),
                     Poll::Pending => {
+                        self.holding.turn_ends(cx);
                         ready!(patience.poll_over(cx, begun));
                         // Of a publisher that stalls, hyper knows how long.
                         return Poll::Ready(match head {
@@ -204,7 +210,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     Ok(adoption) => return Next::Stream(Box::new(adoption)),
                     Err(response) => response,
                 },
-                Wants::Publish(path) => match publish::one(front, path, parts, plain.body).await {
+                Wants::Publish(path) => match self
+                    .holding
+                    .publish(publish::one(front, path, parts, plain.body))
+                    .await
+                {
                     Ok(id) if !parts.headers.contains_key(ORIGIN) && !front.is_draining() => {
                         return self.answer_id(parts, &id, running).await;
                     }
@@ -273,6 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         if taken == bytes.len() {
             return Next::Request;
         }
+        self.holding.release();
         let rest = async {
             self.socket.write_all(&bytes[taken..]).await?;
             self.socket.flush().await

@@ -1,5 +1,6 @@
 //! A plain request is answered without hyper, and byte for byte as hyper and the router would answer it.
 
+use std::io::Write;
 use std::time::Duration;
 
 use tidewire_http::Access;
@@ -104,6 +105,41 @@ fn plain_requests_follow_each_other_however_they_are_cut() {
         assert!(client.answer().body.starts_with("#5-"), "{cut}");
     }
     assert_eq!(server.front.counters().events, 3 * all.len() as u64);
+}
+
+#[test]
+fn events_that_come_thick_are_delivered_too() {
+    let server = start();
+    let mut stream = server.connect();
+    stream.send("GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.head();
+    let publish = |data: &str| {
+        format!(
+            "POST /topics/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{data}",
+            data.len()
+        )
+    };
+    for round in 0..50 {
+        // The last event of each round is waited for: nothing comes after it that could bring it along.
+        let last = format!("the last of {round}");
+        let mut client = server.connect();
+        client.send(&(publish("x").repeat(round * 7) + &publish(&last)));
+        stream.chunks_until(&format!("data: {last}\n\n"));
+        for _ in 0..=round * 7 {
+            assert_eq!(client.answer().status, 200);
+        }
+    }
+    // What was published is delivered, also while its publisher does not read the answers.
+    let client = server.connect();
+    socket2::SockRef::from(&client.socket)
+        .set_recv_buffer_size(4096)
+        .unwrap();
+    let patience = Some(Duration::from_millis(300));
+    client.socket.set_write_timeout(patience).unwrap();
+    let many = publish("x").repeat(500);
+    while (&client.socket).write_all(many.as_bytes()).is_ok() {}
+    let published = server.front.counters().events;
+    stream.chunks_until(&format!("id: #5-{published}\ndata: x\n\n"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use tidewire_core::Form;
 
-use super::{AtEnd, Framing, OnEnd};
+use super::{AtEnd, Framing, OnEnd, held};
 use crate::driver::StreamEnd;
 use crate::{Counters, EndReason, Subscription};
 
@@ -103,9 +103,14 @@ impl Inbox {
 
     fn tell(&self) {
         if !self.told.swap(true, Ordering::AcqRel) {
-            // Full (it never is) or not: the thread is woken.
-            let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
+            self.ring();
         }
+    }
+
+    /// Wakes the thread. Whoever else tells it something from [`Inbox::told`] on relies on this to happen.
+    pub(super) fn ring(&self) {
+        // Full (it never is) or not: the thread is woken.
+        let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
     }
 
     /// To be called by the thread before it looks at anything that a wake may be about.
@@ -148,10 +153,12 @@ impl Inbox {
 
 impl Wake for Inbox {
     fn wake(self: std::sync::Arc<Self>) {
-        self.tell();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &std::sync::Arc<Self>) {
-        self.tell();
+        if !self.told.swap(true, Ordering::AcqRel) && !held::keep(self) {
+            self.ring();
+        }
     }
 }

@@ -11,11 +11,13 @@
 //! **What a client sends after its request is never read**, so it costs no wake-up, and the kernel's receive buffer bounds it.
 //! It is thrown away when the stream ends, for closing a socket with unread bytes would reset it and take the last chunk along.
 
+mod held;
 mod inbox;
 mod sink;
 mod worker;
 
 pub use super::{Framing, OnEnd};
+pub use held::{Held, hold};
 
 use std::io;
 use std::net::TcpStream;
