@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::fleet::Crowd;
+use super::fleet::{Crowd, Fleet};
 use super::load::{Load, Pace, Plan, nanoseconds};
 use super::options::{CrowdArgs, MachineArgs, PaceArgs, Rate, ServerArgs};
+use super::payload::Run;
 use super::progress::Bar;
 use super::report::{Report, Span, Stalled};
 use super::stage::Stage;
@@ -37,15 +38,32 @@ pub(super) struct Fanout {
     /// Topics that they share
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Load")]
     topics: usize,
-    /// Further subscribers that connect and never read
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Load")]
-    stalled: usize,
+    #[command(flatten)]
+    stalled: StalledArgs,
     #[command(flatten)]
     crowd: CrowdArgs,
     #[command(flatten)]
     pace: PaceArgs,
     #[command(flatten)]
     machine: MachineArgs,
+}
+
+/// Who never reads.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Load")]
+struct StalledArgs {
+    /// Further subscribers that connect and never read
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    stalled: usize,
+    /// Where those subscribe, such as the others' URL with ?since=earliest; `{topic}` stands for the topic [default: the subscribe URL]
+    #[arg(long, value_name = "URL", requires = "stalled")]
+    stalled_url: Option<String>,
+    /// Bytes that are published before anybody connects: what fills those connections at once, if their URL asks for it
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    stalled_backlog: u64,
+    /// When the measured time is over, those that never read begin to read
+    #[arg(long, requires = "stalled")]
+    stalled_return: bool,
 }
 
 /// Many topics, a subscriber each; each event goes to the next topic
@@ -120,7 +138,7 @@ impl Topics {
             command: "topics",
             topics: self.topics,
             readers: self.subscribers.unwrap_or(self.topics),
-            stalled: 0,
+            stalled: StalledArgs::default(),
             patterns,
             once: self.once,
             server: self.server,
@@ -137,7 +155,7 @@ struct Steady {
     command: &'static str,
     topics: usize,
     readers: usize,
-    stalled: usize,
+    stalled: StalledArgs,
     patterns: Option<(Place, usize)>,
     once: bool,
     server: ServerArgs,
@@ -154,9 +172,13 @@ impl Steady {
         let mut stage = Stage::new(&self.server, &self.machine)?;
         let crowd = self.gathering(&stage)?;
         let plan = self.plan(&stage)?;
+        self.fill(&mut stage)?;
         let (mut load, connect_s) = stage.gather(&crowd, &self.crowd, plan)?;
         let measured = self.measure(&mut stage, &mut load)?;
         load.drain(&Bar::time("draining", self.crowd.patience))?;
+        if self.stalled.stalled_return {
+            load.read_again(&Bar::time("reading again", self.crowd.patience))?;
+        }
         let Measured {
             seconds,
             server,
@@ -179,13 +201,9 @@ impl Steady {
         };
         report.take(&tally, &latency, &published);
         report.take_usage(stage.server_use(), server, client);
-        report.stalled = (self.stalled > 0).then_some(Stalled {
-            connected: self.stalled,
-            cut: tally.stalled_cut,
-            first_cut_s: tally
-                .stalled_cut_first_ns
-                .map(|at| (at as f64 - from_ns as f64) / 1e9),
-        });
+        report.memory = stage.memory();
+        report.stalled = (self.stalled.stalled > 0)
+            .then(|| Stalled::new(self.stalled.stalled, tally.stalled, from_ns));
         report.end(self.machine.json, self.machine.allow_loss)
     }
 
@@ -196,11 +214,12 @@ impl Steady {
                 .next("write {topic} where the topic's name belongs"));
         }
         Ok(Crowd {
+            stalled_place: Some(self.stalled_place(&place)?),
             place,
             headers,
             topics: stage.topics(&self.server, self.topics),
             readers: self.readers,
-            stalled: self.stalled,
+            stalled: self.stalled.stalled,
             patterns: self.patterns.clone(),
             publishers: self.pace.publishers(),
             keeps_ids: false,
@@ -211,6 +230,39 @@ impl Steady {
                 Rate::Paced(_) => REPORT_SLOW,
             },
         })
+    }
+
+    fn stalled_place(&self, place: &Place) -> Outcome<Place> {
+        let place = match &self.stalled.stalled_url {
+            Some(url) => Place::parse(url, "--stalled-url")?,
+            None => place.clone(),
+        };
+        // Who never reads never ends a handshake, and so never subscribes.
+        match self.stalled.stalled > 0 && place.is_tls {
+            true => Err(Failure::usage("--stalled works over http:// only")),
+            false => Ok(place),
+        }
+    }
+
+    /// Publishes the backlog, if there is to be one. Its events are of another run, so nobody misses them.
+    fn fill(&self, stage: &mut Stage) -> Outcome {
+        const EVENT_BYTES: u64 = 16 << 10;
+        let events = self.stalled.stalled_backlog.div_ceil(EVENT_BYTES);
+        if events == 0 {
+            return Ok(());
+        }
+        let plan = Plan {
+            publishers: 1,
+            pipeline: 1,
+            payload: EVENT_BYTES as usize,
+            once: false,
+            ..self.plan(stage)?
+        };
+        let mut load = Load::new(plan, Fleet::none(), Run::random()?, stage.origin_ns)?;
+        load.connect_publishers(&self.crowd.trust())?;
+        load.send(events, &Bar::time("backlog", self.crowd.patience))?;
+        stage.uses.rss_before = stage.server_usage().rss_bytes;
+        Ok(())
     }
 
     fn plan(&self, stage: &Stage) -> Outcome<Plan> {

@@ -26,6 +26,8 @@ pub(super) struct Crowd {
     pub(super) topics: TopicNames,
     pub(super) readers: usize,
     pub(super) stalled: usize,
+    /// Where those subscribe; where all do if there is none.
+    pub(super) stalled_place: Option<Place>,
     pub(super) patterns: Option<(Place, usize)>,
     pub(super) publishers: usize,
     pub(super) keeps_ids: bool,
@@ -124,6 +126,7 @@ impl Fleet {
             },
             events: each().map(|progress| progress.events).sum(),
             last_ns: each().map(|progress| progress.last_ns).max().unwrap_or(0),
+            late_bytes: each().map(|progress| progress.late_bytes).sum(),
             with_id: each().map(|progress| progress.with_id).sum(),
         }
     }
@@ -253,6 +256,7 @@ fn tasks(crowd: &Crowd, args: &CrowdArgs) -> Outcome<Vec<Task>> {
                         .sum(),
                 },
                 stalled: share(crowd.stalled, index),
+                stalled_place: crowd.stalled_place.as_ref().unwrap_or(&crowd.place).clone(),
                 patterns,
                 run: crowd.run.clone(),
                 streams: args.streams(),

@@ -54,6 +54,7 @@ impl Idle {
             topics: topics.clone(),
             readers: self.subscribers,
             stalled: 0,
+            stalled_place: None,
             patterns: None,
             publishers: 1,
             keeps_ids: false,

@@ -1,21 +1,23 @@
 //! The event loop of the bench: publishers and the news of subscriber processes, on one thread.
 
+mod publishing;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, Event};
 
 use super::fleet::Fleet;
 use super::latency::Latency;
-use super::payload::{Run, Stamp};
+use super::payload::Run;
 use super::progress::Bar;
-use super::publisher::{Flight, Publisher, State};
+use super::publisher::Publisher;
 use super::socket::{self, now_ns};
 use super::target::Publishing;
-use super::template::Fill;
-use super::wire::TopicNames;
+use super::tls::Tls;
+use super::wire::{Order, TopicNames};
 use crate::failure::{Failure, Outcome};
 
 /// The first token of the subscriber processes; publishers have those below.
@@ -78,6 +80,7 @@ pub(super) struct Load {
     run: Run,
     origin_ns: u64,
     publishers: Vec<Publisher>,
+    tls: Option<Tls>,
     /// Those that may send, the longest idle first.
     free: VecDeque<usize>,
     names: Vec<String>,
@@ -115,6 +118,7 @@ impl Load {
             run,
             origin_ns,
             publishers: Vec::new(),
+            tls: None,
             free: VecDeque::new(),
             names,
             counters: vec![0; plan.topics.counters(plan.publishers)],
@@ -136,31 +140,6 @@ impl Load {
     /// Nanoseconds since the run's origin.
     pub(super) fn now(&self) -> u64 {
         now_ns().saturating_sub(self.origin_ns)
-    }
-
-    /// Opens the publishers' connections.
-    pub(super) fn connect_publishers(&mut self) -> Outcome {
-        for index in 0..self.plan.publishers {
-            let publisher = Publisher::connect(
-                self.plan.publishing.place.address,
-                self.plan.batch.is_some(),
-            )?;
-            self.publishers.push(publisher);
-            self.watch(index)?;
-            self.free.push_back(index);
-        }
-        Ok(())
-    }
-
-    fn watch(&self, publisher: usize) -> Outcome {
-        let data = EventData::new_u64(publisher as u64);
-        epoll::add(
-            &self.epoll,
-            &self.publishers[publisher].socket,
-            data,
-            EventFlags::IN,
-        )
-        .map_err(Failure::failed)
     }
 
     /// Counts acknowledgements, and times those that are due, in this time only.
@@ -260,6 +239,23 @@ impl Load {
         Ok(())
     }
 
+    /// Lets those read that have not, until they have nothing more to read.
+    pub(super) fn read_again(&mut self, bar: &Bar) -> Outcome {
+        self.fleet.order(&Order::ReadAgain)?;
+        let patience_ns = nanoseconds(self.plan.patience);
+        let mut seen = self.fleet.progress().late_bytes;
+        let mut since_ns = self.now();
+        while self.now() <= since_ns + patience_ns {
+            self.turn(TURN_NS)?;
+            bar.show(self.fleet.progress());
+            let bytes = self.fleet.progress().late_bytes;
+            if bytes != seen {
+                (seen, since_ns) = (bytes, self.now());
+            }
+        }
+        Ok(())
+    }
+
     fn note_progress(&mut self, events: u64) {
         if events != self.last_events {
             self.last_events = events;
@@ -281,129 +277,6 @@ impl Load {
         awaited.saturating_sub(arrived + self.forgiven)
     }
 
-    /// Sends what is due; gives how long nothing will be.
-    fn pump(&mut self, now_ns: u64, pace: &mut Pace) -> Outcome<u64> {
-        match pace {
-            Pace::Window(window) => {
-                let room = window.saturating_sub(self.under_way());
-                for _ in 0..room {
-                    if !self.publish(None)? {
-                        break;
-                    }
-                }
-                if room == 0 {
-                    self.forgive(now_ns);
-                }
-            }
-            Pace::Schedule {
-                start_ns,
-                interval_ns,
-                next,
-            } => {
-                while !self.is_all_sent() {
-                    let due_ns = *start_ns + (*next as f64 * *interval_ns) as u64;
-                    if due_ns > now_ns {
-                        return Ok((due_ns - now_ns).min(TURN_NS));
-                    }
-                    if !self.publish(Some(due_ns))? {
-                        break;
-                    }
-                    *next += 1;
-                }
-            }
-        }
-        Ok(TURN_NS)
-    }
-
-    /// A window that nothing leaves for so long holds events that are lost. The checks will tell; the load goes on.
-    fn forgive(&mut self, now_ns: u64) {
-        self.note_progress(self.fleet.progress().events);
-        if now_ns > self.last_progress_ns + nanoseconds(self.plan.patience) {
-            self.forgiven += self.under_way();
-            self.last_progress_ns = now_ns;
-        }
-    }
-
-    /// Publishes the next event or batch, if there is one and somebody to publish it. Its time is the one it was due, else now.
-    fn publish(&mut self, due_ns: Option<u64>) -> Outcome<bool> {
-        if self.is_all_sent() {
-            return Ok(false);
-        }
-        let Some(index) = self.free.pop_front() else {
-            return Ok(false);
-        };
-        let due_ns = due_ns.unwrap_or_else(|| self.now());
-        let events = self.plan.batch.unwrap_or(1);
-        self.scratch.body.clear();
-        let mut topic = 0;
-        for _ in 0..events {
-            topic = self.write_event(index, due_ns);
-        }
-        let (publishing, body) = (&self.plan.publishing, &self.scratch.body);
-        let fill = Fill {
-            topic: &self.names[topic],
-            ..Fill::default()
-        };
-        let flight = Flight {
-            due_ns,
-            events: events as u64,
-        };
-        let publisher = &mut self.publishers[index];
-        let state = publisher.send(flight, |into| publishing.write_request(fill, body, into))?;
-        if self.may_send(index) {
-            self.free.push_back(index);
-        }
-        if state == State::Blocked {
-            self.listen_to(index, EventFlags::IN | EventFlags::OUT)?;
-        }
-        Ok(true)
-    }
-
-    /// Writes the next event of a publisher into the body; gives its topic.
-    fn write_event(&mut self, index: usize, sent_ns: u64) -> usize {
-        let Plan {
-            topics, publishers, ..
-        } = &self.plan;
-        let turn = &mut self.publishers[index].turn;
-        let topic = topics.topic(index, *turn, *publishers);
-        *turn += 1;
-        let slot = topics.slot(topic, index, *publishers).unwrap_or(0);
-        let counter = &mut self.counters[topics.counter(topic, slot)];
-        let stamp = Stamp {
-            publisher: index,
-            seq: *counter,
-            sent_ns,
-        };
-        *counter += 1;
-        self.published.sent += 1;
-        self.awaited += u64::from(topic < self.plan.watched);
-        let Scratch { data, body, .. } = &mut self.scratch;
-        data.clear();
-        self.run.write(stamp, self.plan.payload, data);
-        let fill = Fill {
-            topic: &self.names[topic],
-            data,
-            ..Fill::default()
-        };
-        self.plan.publishing.write_event(fill, body);
-        topic
-    }
-
-    fn may_send(&self, index: usize) -> bool {
-        let publisher = &self.publishers[index];
-        let turns = match self.plan.once {
-            true => self.plan.topics.own(index, self.plan.publishers),
-            false => usize::MAX,
-        };
-        publisher.in_flight() < self.plan.pipeline && publisher.turn < turns
-    }
-
-    fn listen_to(&self, publisher: usize, flags: EventFlags) -> Outcome {
-        let data = EventData::new_u64(publisher as u64);
-        epoll::modify(&self.epoll, &self.publishers[publisher].socket, data, flags)
-            .map_err(Failure::failed)
-    }
-
     /// Waits for answers and news at most so long, and takes them.
     pub(super) fn turn(&mut self, wait_ns: u64) -> Outcome {
         let timeout = socket::wait_ns(wait_ns);
@@ -421,35 +294,6 @@ impl Load {
             }
         }
         self.scratch.events = events;
-        Ok(())
-    }
-
-    /// A publisher's socket can be read or written.
-    fn answered(&mut self, index: usize, flags: EventFlags) -> Outcome {
-        let publisher = &mut self.publishers[index];
-        if flags.contains(EventFlags::OUT) && publisher.flush()? == State::Fine {
-            self.listen_to(index, EventFlags::IN)?;
-        }
-        let publisher = &mut self.publishers[index];
-        let was_full = publisher.in_flight() == self.plan.pipeline;
-        let now_ns = now_ns().saturating_sub(self.origin_ns);
-        let (published, measured) = (&mut self.published, &self.measured);
-        let state = publisher.read(&mut self.scratch.read, |Flight { due_ns, events }| {
-            published.acked += events;
-            if measured.contains(&now_ns) {
-                published.measured += events;
-            }
-            if measured.contains(&due_ns) {
-                published.latency.record_ns(now_ns.saturating_sub(due_ns));
-            }
-        })?;
-        if was_full && self.may_send(index) {
-            self.free.push_back(index);
-        }
-        if state == State::Closed {
-            self.publishers[index].reconnect(self.plan.publishing.place.address)?;
-            self.watch(index)?;
-        }
         Ok(())
     }
 

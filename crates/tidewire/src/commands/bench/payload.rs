@@ -8,6 +8,8 @@
 
 use memchr::memmem::Finder;
 
+use crate::failure::{Failure, Outcome};
+
 /// A run's name and the space after it.
 const RUN_BYTES: usize = 9;
 /// All up to the filler.
@@ -49,6 +51,13 @@ impl Run {
             *digit = DIGITS[usize::from(random) % DIGITS.len()];
         }
         Self(name)
+    }
+
+    /// A new name that nobody has guessed.
+    pub(super) fn random() -> Outcome<Self> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(Failure::failed)?;
+        Ok(Self::new(random))
     }
 
     pub(super) fn parse(name: &str) -> Option<Self> {

@@ -141,6 +141,7 @@ impl Publish {
             topics: plan.topics.clone(),
             readers: self.subscribers,
             stalled: 0,
+            stalled_place: None,
             patterns: None,
             publishers: plan.publishers,
             keeps_ids: false,

@@ -1,19 +1,19 @@
 //! One publishing connection: requests out, answers in, some in flight at a time.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 
 use super::http1::{Decoder, Piece};
-use super::socket::{self, Moved};
+use super::socket::Moved;
+use super::target::Place;
+use super::tls::{Tls, Transport};
 use crate::failure::{Failure, Outcome};
 
 /// A kept-alive connection.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    pub(super) socket: OwnedFd,
-    /// What is not written yet.
-    out: Vec<u8>,
+    pub(super) transport: Transport,
+    /// The request that is being written.
+    request: Vec<u8>,
     /// Requests without an answer, the oldest first.
     flying: VecDeque<Flight>,
     decoder: Decoder,
@@ -51,10 +51,10 @@ pub(super) enum State {
 }
 
 impl Publisher {
-    pub(super) fn connect(address: SocketAddr, sends_batches: bool) -> Outcome<Self> {
+    pub(super) fn connect(place: &Place, tls: Option<&Tls>, sends_batches: bool) -> Outcome<Self> {
         Ok(Self {
-            socket: connect(address)?,
-            out: Vec::new(),
+            transport: connect(place, tls)?,
+            request: Vec::new(),
             flying: VecDeque::new(),
             decoder: Decoder::new(),
             answer: None,
@@ -64,9 +64,8 @@ impl Publisher {
     }
 
     /// Connects again, where it was.
-    pub(super) fn reconnect(&mut self, address: SocketAddr) -> Outcome {
-        self.socket = connect(address)?;
-        self.out.clear();
+    pub(super) fn reconnect(&mut self, place: &Place, tls: Option<&Tls>) -> Outcome {
+        self.transport = connect(place, tls)?;
         self.decoder = Decoder::new();
         self.answer = None;
         Ok(())
@@ -82,26 +81,24 @@ impl Publisher {
         flight: Flight,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Outcome<State> {
-        write(&mut self.out);
+        self.request.clear();
+        write(&mut self.request);
         self.flying.push_back(flight);
-        self.flush()
+        self.transport.send(&self.request).map_err(cut)?;
+        Ok(self.state())
     }
 
     /// Writes what is left.
     pub(super) fn flush(&mut self) -> Outcome<State> {
-        let mut written = 0;
-        while written < self.out.len() {
-            match socket::send(&self.socket, &self.out[written..]) {
-                Moved::Bytes(bytes) => written += bytes,
-                Moved::Blocked => {
-                    self.out.drain(..written);
-                    return Ok(State::Blocked);
-                }
-                Moved::Closed => return Err(cut()),
-            }
+        self.transport.flush().map_err(cut)?;
+        Ok(self.state())
+    }
+
+    fn state(&self) -> State {
+        match self.transport.wants_write() {
+            true => State::Blocked,
+            false => State::Fine,
         }
-        self.out.clear();
-        Ok(State::Fine)
     }
 
     /// Reads answers; calls `acked` for each with its request.
@@ -110,20 +107,33 @@ impl Publisher {
         buffer: &mut [u8],
         mut acked: impl FnMut(Flight),
     ) -> Outcome<State> {
-        let bytes = match socket::receive(&self.socket, buffer) {
-            Moved::Blocked => return Ok(State::Fine),
-            Moved::Bytes(bytes) => bytes,
-            Moved::Closed => {
-                // RFC 9112, section 6.3: an answer without a length ends with the connection.
-                self.end_answer(&mut acked);
-                return if self.flying.is_empty() {
-                    Ok(State::Closed)
-                } else {
-                    Err(cut())
-                };
+        loop {
+            let state = match self.transport.receive(buffer).map_err(Failure::failed)? {
+                Moved::Blocked => return Ok(State::Fine),
+                Moved::Bytes(bytes) => self.take(&buffer[..bytes], &mut acked)?,
+                Moved::Closed => {
+                    // RFC 9112, section 6.3: an answer without a length ends with the connection.
+                    self.end_answer(&mut acked);
+                    self.closed()?
+                }
+            };
+            // The kernel says again what is left of a plain socket; what TLS has taken from it, nobody says.
+            if state == State::Closed || !self.transport.is_tls() {
+                return Ok(state);
             }
-        };
-        let mut bytes = &buffer[..bytes];
+        }
+    }
+
+    /// The server has closed the connection, or is about to: that is fine between answers.
+    fn closed(&self) -> Outcome<State> {
+        match self.flying.is_empty() {
+            true => Ok(State::Closed),
+            false => Err(cut("before it answered")),
+        }
+    }
+
+    /// Reads what arrived.
+    fn take(&mut self, mut bytes: &[u8], acked: &mut impl FnMut(Flight)) -> Outcome<State> {
         while let Some(piece) = self
             .decoder
             .next(&mut bytes)
@@ -145,12 +155,9 @@ impl Publisher {
                 (Piece::End, answer) => {
                     refuse(answer.map_or(0, |answer| answer.status), b"")?;
                     self.refuse_part()?;
-                    self.end_answer(&mut acked);
+                    self.end_answer(acked);
                     if answer.is_some_and(|answer| answer.closes) {
-                        return match self.flying.is_empty() {
-                            true => Ok(State::Closed),
-                            false => Err(cut()),
-                        };
+                        return self.closed();
                     }
                 }
             }
@@ -189,15 +196,18 @@ fn refuse(status: u16, body: &[u8]) -> Outcome {
     }
 }
 
-fn cut() -> Failure {
-    Failure::failed("the server closed a publisher's connection before it answered")
+fn cut(why: impl std::fmt::Display) -> Failure {
+    Failure::failed(format!("a publisher's connection was cut: {why}"))
 }
 
-fn connect(address: SocketAddr) -> Outcome<OwnedFd> {
-    let cannot =
-        |error: std::io::Error| Failure::failed(format!("cannot connect to {address}: {error}"));
-    let stream = std::net::TcpStream::connect(address).map_err(cannot)?;
-    stream.set_nodelay(true).map_err(cannot)?;
-    stream.set_nonblocking(true).map_err(cannot)?;
-    Ok(stream.into())
+fn connect(place: &Place, tls: Option<&Tls>) -> Outcome<Transport> {
+    let address = place.address;
+    let cannot = |error: String| Failure::failed(format!("cannot connect to {address}: {error}"));
+    let io = |error: std::io::Error| cannot(error.to_string());
+    let stream = std::net::TcpStream::connect(address).map_err(io)?;
+    stream.set_nodelay(true).map_err(io)?;
+    let mut transport = Transport::new(stream.into(), place, tls).map_err(cannot)?;
+    transport.shake_hands().map_err(cannot)?;
+    rustix::io::ioctl_fionbio(&transport.socket, true).map_err(|errno| io(errno.into()))?;
+    Ok(transport)
 }

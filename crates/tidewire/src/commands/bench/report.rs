@@ -8,7 +8,7 @@ use super::latency::{Latency, Percentiles};
 use super::ledger::Findings;
 use super::load::Published;
 use super::server::Usage;
-use super::wire::Tally;
+use super::wire::{StalledTally, Tally};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -33,6 +33,9 @@ pub(super) struct Report {
     pub(super) publish_latency_us: Option<Percentiles>,
     /// `null` if the server's process is not known.
     pub(super) server: Option<ServerUse>,
+    /// How the server's memory went in the measured time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<Memory>,
     pub(super) client: ClientUse,
     pub(super) check: &'static str,
     /// Of all events of the run, warm-up included.
@@ -91,6 +94,59 @@ pub(super) struct Stalled {
     pub(super) cut: u64,
     /// When the first was cut, since the measured time began.
     pub(super) first_cut_s: Option<f64>,
+    /// Of those who read in the end: how many missed nothing, how many were told what they missed, how many were not.
+    pub(super) whole: u64,
+    pub(super) told: u64,
+    pub(super) untold: u64,
+}
+
+impl Stalled {
+    /// Times are from this one.
+    pub(super) fn new(connected: usize, tally: StalledTally, from_ns: u64) -> Self {
+        let since = |at: u64| (at as f64 - from_ns as f64) / 1e9;
+        Self {
+            connected,
+            cut: tally.cut,
+            first_cut_s: tally.cut_first_ns.map(since),
+            whole: tally.whole,
+            told: tally.told,
+            untold: tally.untold,
+        }
+    }
+}
+
+/// How resident memory went.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Memory {
+    pub(super) looks: usize,
+    pub(super) rss_least: f64,
+    pub(super) rss_most: f64,
+    pub(super) most_over_least: f64,
+    /// Of the straight line that is nearest to all looks.
+    pub(super) slope_bytes_per_min: f64,
+}
+
+impl Memory {
+    /// Of looks at these seconds; `None` if there are too few for a line.
+    pub(super) fn of(looks: &[(f64, f64)]) -> Option<Self> {
+        let count = looks.len() as f64;
+        let mean = |of: fn(&(f64, f64)) -> f64| looks.iter().map(of).sum::<f64>() / count;
+        let (second, byte) = (mean(|look| look.0), mean(|look| look.1));
+        let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+            let each = looks.iter().map(|look| of(look.0 - second, look.1 - byte));
+            each.sum()
+        };
+        let slope = per(sum(&|x, y| x * y), sum(&|x, _| x * x))?;
+        let bytes = || looks.iter().map(|look| look.1);
+        let (least, most) = (bytes().reduce(f64::min)?, bytes().reduce(f64::max)?);
+        Some(Self {
+            looks: looks.len(),
+            rss_least: least,
+            rss_most: most,
+            most_over_least: per(most, least)?,
+            slope_bytes_per_min: slope * 60.0,
+        })
+    }
 }
 
 /// What was used from one moment to another.
@@ -218,6 +274,9 @@ impl Report {
         if let Some(server) = &self.server {
             table.server(server);
         }
+        if let Some(memory) = &self.memory {
+            table.memory(memory);
+        }
         table.row(
             "client CPU",
             format_args!(
@@ -228,7 +287,10 @@ impl Report {
         if let Some(stalled) = &self.stalled {
             table.row(
                 "stalled",
-                format_args!("{}, of which {} were cut", stalled.connected, stalled.cut),
+                format_args!(
+                    "{}: {} were cut; of those who read in the end {} missed nothing, {} were told what they missed, {} were not",
+                    stalled.connected, stalled.cut, stalled.whole, stalled.told, stalled.untold
+                ),
             );
         }
         table.row("checked", format_args!(
@@ -276,6 +338,19 @@ impl Table {
         );
     }
 
+    fn memory(&mut self, memory: &Memory) {
+        let mib = |bytes: f64| bytes / f64::from(1 << 20);
+        self.row(
+            "while so",
+            format_args!(
+                "{:.1} to {:.1} MiB, {:+.2} MiB a minute",
+                mib(memory.rss_least),
+                mib(memory.rss_most),
+                mib(memory.slope_bytes_per_min)
+            ),
+        );
+    }
+
     fn server(&mut self, server: &ServerUse) {
         let each = |us: Option<f64>, what: &str| {
             us.map_or(String::new(), |us| format!(", {us:.2} us a {what}"))
@@ -305,5 +380,35 @@ impl Table {
                     )),
             ),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_has_a_slope() {
+        for (looks, expected) in [
+            (&[][..], None),
+            (&[(1.0, 5.0)], None),
+            (
+                &[(0.0, 100.0), (1.0, 100.0), (2.0, 100.0)],
+                Some((1.0, 0.0)),
+            ),
+            (
+                &[(0.0, 100.0), (1.0, 150.0), (2.0, 200.0)],
+                Some((2.0, 3000.0)),
+            ),
+            // A peak in the middle is no slope.
+            (
+                &[(0.0, 100.0), (1.0, 300.0), (2.0, 100.0)],
+                Some((3.0, 0.0)),
+            ),
+        ] {
+            let found = Memory::of(looks);
+            let found = found.map(|memory| (memory.most_over_least, memory.slope_bytes_per_min));
+            assert_eq!(found, expected, "{looks:?}");
+        }
     }
 }

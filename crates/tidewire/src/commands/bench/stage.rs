@@ -8,7 +8,7 @@ use super::load::{Load, Plan};
 use super::options::{CrowdArgs, MachineArgs, ServerArgs};
 use super::payload::Run;
 use super::progress::Bar;
-use super::report::{ServerUse, Span};
+use super::report::{Memory, ServerUse, Span};
 use super::server::{Processes, Usage};
 use super::socket::now_ns;
 use super::target::{Place, Target};
@@ -30,6 +30,8 @@ pub(super) struct Stage {
     pub(super) uses: ServerUse,
     /// Connections that take the server's memory.
     connections: usize,
+    /// The server's resident memory in the measured time, and when that was.
+    looks: Vec<(f64, f64)>,
 }
 
 impl Stage {
@@ -38,8 +40,6 @@ impl Stage {
             pin(cpu)?;
         }
         let target = Target::new(server)?;
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(Failure::failed)?;
         let processes = match machine.pid.is_empty() {
             true => listening(&target),
             false => Some(Processes::new(machine.pid.clone())),
@@ -51,12 +51,13 @@ impl Stage {
         }
         let mut stage = Self {
             target,
-            run: Run::new(random),
+            run: Run::random()?,
             origin_ns: now_ns(),
             server: processes,
             client: Processes::new(vec![std::process::id()]),
             uses: ServerUse::default(),
             connections: 0,
+            looks: Vec::new(),
         };
         stage.uses.rss_before = stage.server_usage().rss_bytes;
         Ok(stage)
@@ -110,7 +111,7 @@ impl Stage {
         let connect_s = seconds_since(began);
         std::thread::sleep(args.settle);
         self.uses.rss_connected = self.server_usage().rss_bytes;
-        load.connect_publishers()?;
+        load.connect_publishers(&args.trust())?;
         Ok((load, connect_s))
     }
 
@@ -123,17 +124,25 @@ impl Stage {
         mut step: impl FnMut(&mut Load, u64) -> Outcome<bool>,
     ) -> Outcome<(Span, Span)> {
         let before = self.usage();
+        let from_ns = load.now();
         loop {
             let until_ns = end_ns.min(load.now() + LOOK_NS);
             let goes_on = step(load, until_ns)?;
             if !goes_on || load.now() >= end_ns {
                 break;
             }
-            self.server_usage();
+            let rss = self.server_usage().rss_bytes;
+            self.looks
+                .push(((load.now() - from_ns) as f64 / 1e9, rss as f64));
         }
         let after = self.usage();
         let span = |before, after| Span { before, after };
         Ok((span(before.0, after.0), span(before.1, after.1)))
+    }
+
+    /// How the server's memory went; `None` if its processes are not known or there was no time to look.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        self.server.as_ref().and(Memory::of(&self.looks))
     }
 
     /// The server's use, but for the CPU time; `None` if its processes are not known.

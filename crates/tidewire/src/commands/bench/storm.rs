@@ -62,6 +62,7 @@ impl Storm {
             topics: topics.clone(),
             readers: self.subscribers,
             stalled: 0,
+            stalled_place: None,
             patterns: None,
             publishers: 1,
             keeps_ids: true,

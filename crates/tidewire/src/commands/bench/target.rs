@@ -163,10 +163,6 @@ impl Target {
 
 impl Publishing {
     fn new(place: Place, mut headers: Vec<Header>, args: &ServerArgs) -> Outcome<Self> {
-        if place.is_tls {
-            return Err(Failure::usage("events are published over http:// only")
-                .next("give --publish-url with a plain listener of the same server"));
-        }
         let body = Template::parse(&args.publish_body);
         if !body.has_data() {
             return Err(Failure::usage("--publish-body has no {data}")

@@ -65,6 +65,8 @@ fn roots(path: &PathBuf) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
+const CLOSED: &str = "the server closed a connection";
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -91,6 +93,19 @@ impl Transport {
         self.tls.is_some()
     }
 
+    /// Speaks until the other side is known. The socket must block for as long.
+    pub(super) fn shake_hands(&mut self) -> Result<(), String> {
+        let Some(session) = &mut self.tls else {
+            return Ok(());
+        };
+        while session.is_handshaking() {
+            session
+                .complete_io(&mut Wire(&self.socket))
+                .map_err(|why| format!("TLS: {why}"))?;
+        }
+        Ok(())
+    }
+
     /// Takes bytes to be written, and writes what the socket takes.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         match &mut self.tls {
@@ -98,9 +113,23 @@ impl Transport {
                 .writer()
                 .write_all(bytes)
                 .map_err(|why| why.to_string())?,
+            None if self.out.is_empty() => return self.send_plain(bytes),
             None => self.out.extend_from_slice(bytes),
         }
         self.flush()
+    }
+
+    /// Nothing waits before these bytes: only what the socket does not take is copied.
+    fn send_plain(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+        while !bytes.is_empty() {
+            match socket::send(&self.socket, bytes) {
+                Moved::Bytes(written) => bytes = &bytes[written..],
+                Moved::Blocked => break,
+                Moved::Closed => return Err(CLOSED.to_owned()),
+            }
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Writes what the socket takes.
@@ -121,7 +150,7 @@ impl Transport {
             match socket::send(&self.socket, &self.out[written..]) {
                 Moved::Bytes(bytes) => written += bytes,
                 Moved::Blocked => break,
-                Moved::Closed => return Err("the server closed a connection".to_owned()),
+                Moved::Closed => return Err(CLOSED.to_owned()),
             }
         }
         if written == self.out.len() {

@@ -19,8 +19,9 @@ pub(super) struct Task {
     pub(super) topics: TopicShare,
     /// Subscribers that read and are checked.
     pub(super) readers: usize,
-    /// Subscribers that never read.
+    /// Subscribers that never read, or not before they are told to, and where they subscribe.
     pub(super) stalled: usize,
+    pub(super) stalled_place: Place,
     /// Subscribers of patterns, which read and are not checked.
     pub(super) patterns: Option<Patterns>,
     pub(super) run: String,
@@ -137,6 +138,8 @@ pub(super) enum Order {
     Finish { published: Vec<u32> },
     /// Close every connection.
     Leave,
+    /// Those that never read are to begin.
+    ReadAgain,
     /// Connect again, each with the id it saw last.
     Return(Return),
 }
@@ -171,6 +174,8 @@ pub(super) struct Progress {
     pub(super) events: u64,
     /// When the last of them did.
     pub(super) last_ns: u64,
+    /// Bytes that those read who did not read before.
+    pub(super) late_bytes: u64,
     /// Subscribers that have seen an id.
     pub(super) with_id: usize,
 }
@@ -190,9 +195,7 @@ pub(super) struct Tally {
     pub(super) checked: u64,
     /// Readers whose stream the server ended.
     pub(super) disconnected: u64,
-    /// Of those that never read, how many the server cut, and when the first.
-    pub(super) stalled_cut: u64,
-    pub(super) stalled_cut_first_ns: Option<u64>,
+    pub(super) stalled: StalledTally,
     pub(super) latency: Counts,
 }
 
@@ -206,9 +209,32 @@ impl Tally {
         self.deliveries += other.deliveries;
         self.checked += other.checked;
         self.disconnected += other.disconnected;
-        self.stalled_cut += other.stalled_cut;
-        let firsts = [self.stalled_cut_first_ns, other.stalled_cut_first_ns];
-        self.stalled_cut_first_ns = firsts.into_iter().flatten().min();
+        self.stalled.add(&other.stalled);
+    }
+}
+
+/// What became of those that did not read.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct StalledTally {
+    /// How many the server cut, and when the first.
+    pub(super) cut: u64,
+    pub(super) cut_first_ns: Option<u64>,
+    /// Of those who read in the end: how many missed nothing,
+    pub(super) whole: u64,
+    /// missed something and were told,
+    pub(super) told: u64,
+    /// missed something and were not told.
+    pub(super) untold: u64,
+}
+
+impl StalledTally {
+    fn add(&mut self, other: &Self) {
+        self.cut += other.cut;
+        let firsts = [self.cut_first_ns, other.cut_first_ns];
+        self.cut_first_ns = firsts.into_iter().flatten().min();
+        self.whole += other.whole;
+        self.told += other.told;
+        self.untold += other.untold;
     }
 }
 

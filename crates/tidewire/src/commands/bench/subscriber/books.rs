@@ -90,11 +90,6 @@ impl Books {
         self.page.tally.disconnected += 1;
     }
 
-    pub(super) fn stalled_cut(&mut self, now_ns: u64) {
-        self.page.tally.stalled_cut += 1;
-        self.page.tally.stalled_cut_first_ns.get_or_insert(now_ns);
-    }
-
     pub(super) fn events(&self) -> u64 {
         self.page.tally.events
     }

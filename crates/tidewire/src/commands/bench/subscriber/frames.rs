@@ -1,7 +1,7 @@
 //! A subscriber's HTTP/2 connections: a stream for each reader.
 
 use super::super::http2::{self, Ask, Frame};
-use super::link::{Phase, Role};
+use super::link::{Phase, Role, Session};
 use super::{Ended, Worker, refusal};
 
 /// When so much was read, the connection's window is opened again by as much.
@@ -14,99 +14,91 @@ impl Worker {
             return Ok(());
         };
         let buffer = std::mem::take(&mut self.buffer);
+        let mut decoder = std::mem::take(&mut session.decoder);
         let mut bytes = &buffer[..count];
-        let mut out = Vec::new();
+        let mut answer = Vec::new();
         let mut outcome = Ok(());
         while outcome.is_ok() {
-            outcome = match session.decoder.next(&mut bytes) {
-                Err(why) => Err(why.0.to_owned()),
+            outcome = match decoder.next(&mut bytes) {
                 Ok(None) => break,
-                Ok(Some(Frame::Settings { streams_max })) => {
-                    http2::write_settings_ack(&mut out);
-                    match session.has_asked {
-                        true => Ok(()),
-                        false => {
-                            session.has_asked = true;
-                            self.ask_streams(index, streams_max, &mut out)
-                                .map(|asked| session.unanswered = asked)
-                        }
-                    }
+                Ok(Some(frame)) => {
+                    self.take_frame(index, &mut session, &frame, now_ns, &mut answer)
                 }
-                Ok(Some(Frame::Ping(opaque))) => {
-                    http2::write_pong(opaque, &mut out);
-                    Ok(())
-                }
-                Ok(Some(Frame::GoAway { code })) if code != 0 => Err(format!(
-                    "the server ended an HTTP/2 connection with code {code}"
-                )),
-                Ok(Some(Frame::Head {
-                    stream,
-                    status: Some(status),
-                    ..
-                })) => {
-                    session.unanswered = session.unanswered.saturating_sub(1);
-                    match status {
-                        200..300 => {
-                            self.connected += 1;
-                            if session.unanswered == 0 {
-                                self.pending -= 1;
-                                self.links[index].phase = Phase::Open;
-                            }
-                        }
-                        _ => session.refused = Some((stream, status)),
-                    }
-                    Ok(())
-                }
-                Ok(Some(Frame::Data {
-                    stream,
-                    data,
-                    ends,
-                    window,
-                })) => {
-                    session.taken += window;
-                    if session.taken >= WINDOW_STEP {
-                        http2::write_window_update(session.taken, &mut out);
-                        session.taken = 0;
-                    }
-                    match session.refused {
-                        Some((refused, status)) if refused == stream => {
-                            Err(refusal(&self.task.place, status, data))
-                        }
-                        _ => {
-                            let carry = session.carries.remove(&stream);
-                            let carry = self.stream_data(index, stream, carry, data, now_ns);
-                            if let Some(carry) = carry {
-                                session.carries.insert(stream, carry);
-                            }
-                            self.end_stream(index, stream, ends);
-                            Ok(())
-                        }
-                    }
-                }
-                Ok(Some(Frame::Head { stream, ends, .. })) => {
-                    self.end_stream(index, stream, ends);
-                    Ok(())
-                }
-                Ok(Some(Frame::Reset { stream, code })) => match self.links[index].phase {
-                    Phase::Open => {
-                        self.end_stream(index, stream, true);
-                        Ok(())
-                    }
-                    _ => Err(format!("the server refused a stream with code {code}")),
-                },
-                Ok(Some(Frame::GoAway { .. } | Frame::Other)) => Ok(()),
+                Err(why) => Err(why.0.to_owned()),
             };
         }
+        session.decoder = decoder;
         self.buffer = buffer;
-        let link = &mut self.links[index];
-        link.session = Some(session);
-        match &mut link.socket {
-            Some(transport) if !out.is_empty() => {
-                outcome?;
-                transport.send(&out)?;
+        self.links[index].session = Some(session);
+        outcome?;
+        match &mut self.links[index].socket {
+            Some(transport) if !answer.is_empty() => {
+                transport.send(&answer)?;
                 self.listen(index, false)
             }
-            _ => outcome,
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes one frame, and writes what it is to be answered with.
+    fn take_frame(
+        &mut self,
+        index: usize,
+        session: &mut Session,
+        frame: &Frame<'_>,
+        now_ns: u64,
+        answer: &mut Vec<u8>,
+    ) -> Ended<()> {
+        match *frame {
+            Frame::Settings { streams_max } => {
+                http2::write_settings_ack(answer);
+                if !session.has_asked {
+                    session.has_asked = true;
+                    session.unanswered = self.ask_streams(index, streams_max, answer)?;
+                }
+            }
+            Frame::Ping(opaque) => http2::write_pong(opaque, answer),
+            Frame::GoAway { code } if code != 0 => {
+                return Err(format!(
+                    "the server ended an HTTP/2 connection with code {code}"
+                ));
+            }
+            Frame::Head {
+                stream,
+                status: Some(status),
+                ..
+            } => self.answered(index, session, stream, status),
+            Frame::Head { stream, ends, .. } => self.end_stream(index, stream, ends),
+            Frame::Data {
+                stream,
+                data,
+                ends,
+                window,
+            } => {
+                session.open_window(window, answer);
+                self.stream_data(index, session, stream, data, now_ns)?;
+                self.end_stream(index, stream, ends);
+            }
+            Frame::Reset { stream, code } => match self.links[index].phase {
+                Phase::Open => self.end_stream(index, stream, true),
+                _ => return Err(format!("the server refused a stream with code {code}")),
+            },
+            Frame::GoAway { .. } | Frame::Other => {}
+        }
+        Ok(())
+    }
+
+    /// A stream's status is there.
+    fn answered(&mut self, index: usize, session: &mut Session, stream: u32, status: u16) {
+        session.unanswered = session.unanswered.saturating_sub(1);
+        if !(200..300).contains(&status) {
+            session.refused = Some((stream, status));
+            return;
+        }
+        self.connected += 1;
+        if session.unanswered == 0 {
+            self.pending -= 1;
+            self.links[index].phase = Phase::Open;
         }
     }
 
@@ -151,27 +143,48 @@ impl Worker {
         }
     }
 
-    /// Reads a stream's bytes; gives what is left of an event that is not all there.
+    /// Reads a stream's bytes; keeps what is left of an event that is not all there.
     fn stream_data(
         &mut self,
         index: usize,
+        session: &mut Session,
         stream: u32,
-        carry: Option<super::super::payload::Carry>,
         data: &[u8],
         now_ns: u64,
-    ) -> Option<super::super::payload::Carry> {
-        let reader = self.reader(index, stream)?;
-        let mut carry = carry.unwrap_or_default();
+    ) -> Ended<()> {
+        if let Some((refused, status)) = session.refused
+            && refused == stream
+        {
+            return Err(refusal(&self.task.place, status, data));
+        }
+        let Some(reader) = self.reader(index, stream) else {
+            return Ok(());
+        };
+        let mut carry = session.carries.remove(&stream).unwrap_or_default();
         self.books.data(reader, &mut carry, data, now_ns);
+        if !carry.is_empty() {
+            session.carries.insert(stream, carry);
+        }
         if let Some(id) = self.ids.get_mut(reader) {
             id.read(data);
         }
-        (!carry.is_empty()).then_some(carry)
+        Ok(())
     }
 
     fn end_stream(&mut self, index: usize, stream: u32, ends: bool) {
         if let Some(reader) = self.reader(index, stream).filter(|_| ends) {
             self.books.lose(reader);
+        }
+    }
+}
+
+impl Session {
+    /// Bytes came; opens the connection's window again when it is time.
+    fn open_window(&mut self, bytes: u32, answer: &mut Vec<u8>) {
+        self.taken += bytes;
+        if self.taken >= WINDOW_STEP {
+            http2::write_window_update(self.taken, answer);
+            self.taken = 0;
         }
     }
 }
