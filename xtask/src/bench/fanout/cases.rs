@@ -26,7 +26,7 @@ pub(crate) struct Case {
     /// The key in the results.
     pub(crate) name: String,
     pub(crate) title: String,
-    /// The subcommand of `tidewire bench` and its arguments.
+    /// The subcommand of `tidewire bench` and its arguments; `chromium` is a script of `bench/chromium` instead.
     pub(crate) bench: String,
     pub(crate) servers: Vec<&'static str>,
     pub(crate) cores: Cores,
@@ -78,6 +78,11 @@ impl Case {
         self
     }
 
+    fn ours(mut self, flags: &str) -> Self {
+        self.ours = flags.into();
+        self
+    }
+
     fn rounds(mut self, rounds: u32) -> Self {
         self.rounds = Some(rounds);
         self
@@ -106,7 +111,7 @@ pub(crate) fn full() -> Vec<Case> {
     groups.into_iter().flatten().collect()
 }
 
-/// The first three targets, small: what a change may have cost, in under three minutes.
+/// The first three targets, small, and twenty seconds of what never reads: what a change may have cost, in under three minutes.
 pub(crate) fn quick() -> Vec<Case> {
     let servers = &["floor", "tidewire", "nchan"];
     vec![
@@ -133,6 +138,16 @@ pub(crate) fn quick() -> Vec<Case> {
             "topics --subscribers 2000 --topics 2000 --rate max --duration 2s --warmup 500ms --payload 200",
         )
         .topics(2000),
+        Case::new(
+            "T8",
+            "quick-t8",
+            "20 s as fast as possible, 200 that never read, a log of 4 MiB; in the end they read again",
+            OURS,
+            "fanout --subscribers 500 --topics 1 --rate max --window 1000 --duration 20s --warmup 5s --check sampled --payload 200 \
+             --stalled 200 --stalled-backlog 8388608 --stalled-url {origin}/topics/{topic}?since=earliest --stalled-return --patience 5s",
+        )
+        .ours("--retention-bytes 4MiB --stall-deadline 1h")
+        .rounds(1),
     ]
 }
 
@@ -255,14 +270,31 @@ fn first_publish() -> Vec<Case> {
 }
 
 fn idle() -> Vec<Case> {
-    let case = Case::new(
-        "T5",
-        "t5-plain",
-        "19,000 plain connections",
-        &["floor", "tidewire", "nchan"],
-        "idle --subscribers 19000 --topics 1 --duration 20s",
-    );
-    vec![case.rounds(1)]
+    let case = |name: &str, title: &str, servers: &[&'static str], more: &str| {
+        let bench = format!("idle --topics 1 --duration 60s {more}");
+        Case::new("T5", name, title, servers, &bench).rounds(1)
+    };
+    vec![
+        case(
+            "t5-plain",
+            "19,000 plain connections",
+            &["floor", "tidewire", "nchan"],
+            "--subscribers 19000",
+        ),
+        case(
+            "t5-tls",
+            "19,000 TLS connections",
+            OURS,
+            "--subscribers 19000 --insecure",
+        )
+        .ours("--tls-self-signed"),
+        case(
+            "t5-http2",
+            "1,000 HTTP/2 connections of 1,000 streams each, without TLS",
+            OURS,
+            "--subscribers 1000000 --http2 --streams 1000 --patience 20s",
+        ),
+    ]
 }
 
 fn durable() -> Vec<Case> {
@@ -308,39 +340,84 @@ fn storm() -> Vec<Case> {
         .into()
 }
 
+/// What the stalled ask for fills their connections at once: they stand still before anything is measured.
+const STALLED: &str =
+    "--stalled 1000 --stalled-backlog 8388608 --stalled-url {origin}/topics/{topic}?since=earliest";
+
 fn stalled() -> Vec<Case> {
-    let bench =
-        "fanout --subscribers 9000 --topics 1 --rate 10 --duration 5s --warmup 1s --payload 200";
+    let case = |name: &str, title: &str, pace: &str, more: &str| {
+        let bench = format!("fanout --subscribers 9000 --topics 1 {pace} --payload 200 {more}");
+        Case::new("T8", name, title, OURS, bench.trim_end())
+    };
+    let paced = "--rate 10 --duration 5s --warmup 1s";
     vec![
-        Case::new(
-            "T8",
+        case(
             "t8-healthy",
             "9,000 subscribers that read, 10 events/s",
-            OURS,
-            bench,
+            paced,
+            "",
         ),
-        Case::new(
-            "T8",
+        case(
             "t8-stalled",
             "the same, and 1,000 that never read",
-            OURS,
-            &format!("{bench} --stalled 1000"),
+            paced,
+            STALLED,
         ),
+        case(
+            "t8-cut",
+            "the same with a stall deadline of 5 s",
+            "--rate 10 --duration 12s --warmup 1s",
+            &format!("{STALLED} --stalled-return"),
+        )
+        .ours("--stall-deadline 5s")
+        .rounds(1),
+        case(
+            "t8-return",
+            "the stalled read again in the end, nothing has left the log",
+            paced,
+            &format!("{STALLED} --stalled-return --patience 8s"),
+        )
+        .rounds(1),
+        case(
+            "t8-memory",
+            "five minutes as fast as possible, 1,000 that never read, a log of 4 MiB; in the end they read again",
+            "--rate max --window 1000 --duration 300s --warmup 30s --check sampled",
+            &format!("{STALLED} --stalled-return --patience 8s"),
+        )
+        .ours("--retention-bytes 4MiB --stall-deadline 1h")
+        .rounds(1),
     ]
 }
 
 fn latency() -> Vec<Case> {
-    [(100, 50), (1000, 50), (10_000, 10)]
+    let mut cases: Vec<Case> = [(100, 50), (1000, 50), (10_000, 10)]
         .map(|(subscribers, rate)| {
             Case::new(
                 "T9",
                 &format!("t9-{subscribers}"),
                 &format!("publish to socket, {} subscribers, {rate} events/s", grouped(subscribers)),
-                &["floor", "tidewire", "tidewire-sync", "nchan"],
+                &["floor", "tidewire", "tidewire-sync", "nchan", "axum1", "mercure", "mercure-bolt"],
                 &format!("fanout --subscribers {subscribers} --topics 1 --rate {rate} --duration 3s --warmup 1s --payload 200"),
             )
+            .rounds(3)
         })
-        .into()
+        .into();
+    for (name, protocol, flags) in [
+        ("http1", "HTTP/1.1", ""),
+        ("http2", "HTTP/2 over TLS", "--tls-self-signed"),
+    ] {
+        let case = Case::new(
+            "T9",
+            &format!("t9-chromium-{name}"),
+            &format!(
+                "publish to the callback of an EventSource in Chromium, {protocol}, 1,000 subscribers, 50 events/s"
+            ),
+            &["tidewire", "tidewire-sync"],
+            "chromium --subscribers 1000 --rate 50 --seconds 10",
+        );
+        cases.push(case.ours(flags).rounds(3));
+    }
+    cases
 }
 
 fn growth() -> Vec<Case> {

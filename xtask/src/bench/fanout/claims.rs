@@ -8,6 +8,10 @@ const CPU_DELIVERY: &str = "/server/cpu_us_per_delivery";
 const CPU_PUBLISH: &str = "/server/cpu_us_per_publish";
 const DELIVERIES: &str = "/deliveries_per_s";
 const PUBLISHES: &str = "/publishes_per_s";
+const P99: &str = "/latency_us/p99";
+
+/// Memory that goes no further apart than this counts as flat: an allocator breathes.
+const FLAT: f64 = 1.1;
 
 /// One figure of one server in one case.
 #[derive(Clone, Debug)]
@@ -73,7 +77,7 @@ impl Claim {
 
 /// All claims, in the order of the targets.
 pub(crate) fn all() -> Vec<Claim> {
-    let groups = [t1(), t2(), t3(), t4(), t5(), t6(), t7_t8(), t10()];
+    let groups = [t1(), t2(), t3(), t4(), t5(), t6(), t7(), t8(), t9(), t10()];
     groups.into_iter().flatten().collect()
 }
 
@@ -314,18 +318,27 @@ fn t4() -> Vec<Claim> {
 }
 
 fn t5() -> Vec<Claim> {
-    let bytes = |case: &str| side(case, "tidewire", "/server/rss_per_connection");
-    vec![
+    let ours = |case: &str, pointer| side(case, "tidewire", pointer);
+    let bytes = |words: &str, case: &str, limit| {
         plain(
             "T5",
-            "resident bytes a plain connection",
-            bytes("t5-plain"),
-            (AtMost, 128.0),
+            &format!("resident bytes {words}"),
+            ours(case, "/server/rss_per_connection"),
+            (AtMost, limit),
+        )
+    };
+    vec![
+        bytes("a plain connection", "t5-plain", 128.0),
+        bytes(
+            "a stream, a million of them on 1,000 HTTP/2 connections",
+            "t5-http2",
+            1024.0,
         ),
+        bytes("a TLS connection", "t5-tls", 12_288.0),
         plain(
             "T5",
             "CPU per cent of a core with heartbeats, 19,000 connections",
-            side("t5-plain", "tidewire", "/server/cpu_percent"),
+            ours("t5-plain", "/server/cpu_percent"),
             (AtMost, 1.5),
         ),
     ]
@@ -358,9 +371,8 @@ fn t6() -> Vec<Claim> {
     ]
 }
 
-fn t7_t8() -> Vec<Claim> {
+fn t7() -> Vec<Claim> {
     let caught = |behind: u32, server| side(&format!("t7-{behind}"), server, "/caught_up_s");
-    let p99 = |case: &str| side(case, "tidewire", "/latency_us/p99");
     vec![
         between(
             "T7",
@@ -376,14 +388,84 @@ fn t7_t8() -> Vec<Claim> {
             caught(10, "tidewire"),
             (AtMost, 1.5),
         ),
+    ]
+}
+
+fn t8() -> Vec<Claim> {
+    let ours = |case: &str, pointer| side(case, "tidewire", pointer);
+    let flat = |words: &str, case: &str| {
+        let memory = ours(case, "/memory/most_over_least");
+        plain("T8", words, memory, (AtMost, FLAT))
+    };
+    let of_stalled = |words: &str, case: &str, what, limit| {
+        let words = format!("of the stalled {words}");
+        plain("T8", &words, ours(case, what), limit)
+    };
+    vec![
         between(
             "T8",
             "p99 of the healthy, with 1,000 stalled beside without",
-            p99("t8-stalled"),
-            p99("t8-healthy"),
+            ours("t8-stalled", P99),
+            ours("t8-healthy", P99),
             (AtMost, 1.2),
         ),
+        flat(
+            "most over least resident memory in five minutes of fast publishing",
+            "t8-memory",
+        ),
+        of_stalled(
+            "1,000, cut after the deadline",
+            "t8-cut",
+            "/stalled/cut",
+            (AtLeast, 1000.0),
+        ),
+        of_stalled(
+            "1,000, those that went on and missed nothing that was kept",
+            "t8-return",
+            "/stalled/whole",
+            (AtLeast, 1000.0),
+        ),
+        of_stalled(
+            "1,000, those that retention passed and who were told",
+            "t8-memory",
+            "/stalled/told",
+            (AtLeast, 1000.0),
+        ),
+        of_stalled(
+            "those that missed something and were not told",
+            "t8-memory",
+            "/stalled/untold",
+            (AtMost, 0.0),
+        ),
+        flat(
+            "quick: most over least resident memory in 20 s of fast publishing",
+            "quick-t8",
+        ),
+        plain(
+            "T8",
+            "quick: of the stalled 200, those that retention passed and who were told",
+            ours("quick-t8", "/stalled/told"),
+            (AtLeast, 200.0),
+        ),
     ]
+}
+
+fn t9() -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for (case, protocol) in [
+        ("t9-chromium-http1", "HTTP/1.1"),
+        ("t9-chromium-http2", "HTTP/2"),
+    ] {
+        for (server, log) in [("tidewire", "in memory"), ("tidewire-sync", "durable")] {
+            claims.push(plain(
+                "T9",
+                &format!("p99 in us to the callback in Chromium, {protocol}, {log}"),
+                side(case, server, P99),
+                (AtMost, 50_000.0),
+            ));
+        }
+    }
+    claims
 }
 
 /// Growth: what the next larger point costs beside the one before.
@@ -405,9 +487,14 @@ fn t10() -> Vec<Claim> {
         let ours = |point: u32| side(&format!("t10-{kind}-{point}"), "tidewire", pointer);
         for pair in points.windows(2) {
             let words = format!(
-                "{} {kind} beside {}: CPU a delivery",
+                "{} {kind} beside {}: CPU a {}",
                 grouped(pair[1]),
-                grouped(pair[0])
+                grouped(pair[0]),
+                if pointer == CPU_DELIVERY {
+                    "delivery"
+                } else {
+                    "publish"
+                }
             );
             claims.push(between(
                 "T10",

@@ -9,8 +9,14 @@ use super::peers::built;
 use super::server::{Cores, Endpoints, Running};
 use crate::process;
 
-/// A measurement that takes longer is given up.
-const SECONDS_MAX: &str = "240";
+/// A measurement that takes longer is given up; the longest loads for six minutes.
+const SECONDS_MAX: &str = "480";
+
+const CLIENT_CORE: &str = "1";
+
+/// What a case begins with that is measured in a browser.
+pub(super) const CHROMIUM: &str = "chromium";
+const CHROMIUM_SCRIPT: &str = "bench/chromium/latency.mjs";
 
 /// The command as a reader could type it, and its result.
 pub(crate) struct Said {
@@ -19,20 +25,51 @@ pub(crate) struct Said {
 }
 
 pub(crate) fn measure(case: &Case, running: &Running) -> Said {
+    match case.bench.strip_prefix(CHROMIUM) {
+        Some(rest) => measure_in_browser(rest, running),
+        None => measure_at_socket(case, running),
+    }
+}
+
+/// The script brings its own load: subscribers of `tidewire bench`, on the client's core as it is itself.
+fn measure_in_browser(bench: &str, running: &Running) -> Said {
+    let mut command = process::command("timeout");
+    command
+        .args(["--foreground", "-k", "5", SECONDS_MAX])
+        .args(["taskset", "-c", CLIENT_CORE, "node", CHROMIUM_SCRIPT])
+        .args(bench.split_whitespace())
+        .args(["--url", origin(&running.endpoints), "--tidewire"])
+        .arg(built("tidewire"));
+    Said {
+        command: format!("node {CHROMIUM_SCRIPT}{bench}"),
+        outcome: process::capture(&mut command).and_then(|text| result(&text)),
+    }
+}
+
+fn measure_at_socket(case: &Case, running: &Running) -> Said {
     let mut arguments = arguments(&case.bench, running);
     // What is lost is a figure here, not a failure.
     arguments.extend(["--json".into(), "--allow-loss".into()]);
     if case.cores == Cores::One {
-        arguments.extend(["--client-cpu".into(), "1".into()]);
+        arguments.extend(["--client-cpu".into(), CLIENT_CORE.into()]);
     }
     for pid in running.pids() {
         arguments.extend(["--pid".into(), pid.to_string()]);
     }
-    let shown = format!("tidewire bench {}", case.bench);
+    let shown = shown(case);
     let outcome = process::capture(&mut command(&arguments)).and_then(|text| result(&text));
     Said {
         command: shown,
         outcome,
+    }
+}
+
+/// With the hub's own flags, where it has some.
+fn shown(case: &Case) -> String {
+    let bench = format!("tidewire bench {}", case.bench);
+    match case.ours.as_str() {
+        "" => bench,
+        flags => format!("{bench} (`serve {flags}`)"),
     }
 }
 

@@ -44,6 +44,19 @@ const RSS_MAX: Column = column(
     1.0 / (1024.0 * 1024.0),
 );
 
+const CONNECTED: Column = column("connected in s", "/connect_s", 1.0);
+const EVENT_CPU: Column = column("CPU s for it", "/event_cpu_s", 1.0);
+const MEMORY_SPREAD: Column = column("most over least memory", "/memory/most_over_least", 1.0);
+const MEMORY_SLOPE: Column = column(
+    "memory MiB a minute",
+    "/memory/slope_bytes_per_min",
+    1.0 / (1024.0 * 1024.0),
+);
+const CUT: Column = column("stalled: cut", "/stalled/cut", 1.0);
+const WHOLE: Column = column("went on, whole", "/stalled/whole", 1.0);
+const TOLD: Column = column("gap told", "/stalled/told", 1.0);
+const UNTOLD: Column = column("gap untold", "/stalled/untold", 1.0);
+
 pub(crate) fn of(target: &str) -> &'static [Column] {
     match target {
         "T1" => &[CPU_DELIVERY, P50, P99, CPU_PERCENT, TOGETHER],
@@ -58,11 +71,22 @@ pub(crate) fn of(target: &str) -> &'static [Column] {
         ],
         "T3" => &[PUBLISHES, CPU_PUBLISH, P50, P99, LOST],
         "T4" => &[PUBLISHES, CPU_PUBLISH, P99],
-        "T5" => &[RSS, CPU_PERCENT, REACHED],
+        "T5" => &[RSS, CPU_PERCENT, REACHED, EVENT_CPU, CONNECTED],
         "T6" => &[PUBLISHES, PUBLISH_P50, PUBLISH_P99, FSYNC_P99],
         "T7" => &[CAUGHT_UP, CPU_DELIVERY, LOST],
-        "T8" => &[P50, P99, RSS_MAX, LOST],
-        "T9" => &[P50, P99],
+        "T8" => &[
+            P50,
+            P99,
+            RSS_MAX,
+            MEMORY_SPREAD,
+            MEMORY_SLOPE,
+            LOST,
+            CUT,
+            WHOLE,
+            TOLD,
+            UNTOLD,
+        ],
+        "T9" => &[P50, P99, LOST],
         _ => &[CPU_DELIVERY, DELIVERIES, CPU_PUBLISH, PUBLISHES],
     }
 }

@@ -41,6 +41,13 @@ pub(crate) const PEERS: &[Peer] = &[
     mercure::BOLT,
 ];
 
+/// Who should be here and cannot be installed, and why.
+pub(crate) const LEFT_OUT: &[(&str, &str)] = &[(
+    "Centrifugo 6.9.1",
+    "`go install github.com/centrifugal/centrifugo/v6@v6.9.1` ends with 403 Forbidden of the Go proxy, \
+     and Debian does not package it.",
+)];
+
 pub(crate) fn find(name: &str) -> Option<&'static Peer> {
     PEERS.iter().find(|peer| peer.name == name)
 }

@@ -172,6 +172,12 @@ impl<'a> Runner<'a> {
     }
 
     fn install(&mut self, cases: &[Case]) {
+        let is_in_browser = |case: &Case| case.bench.starts_with(client::CHROMIUM);
+        if cases.iter().any(is_in_browser)
+            && let Err(why) = crate::install::ensure(crate::install::Policy::Install)
+        {
+            println!("what is measured in a browser will fail: {why}");
+        }
         let mut names: Vec<&'static str> =
             cases.iter().flat_map(|case| case.servers.clone()).collect();
         names.sort_unstable();

@@ -50,10 +50,21 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// Of several claims together: met if all are, not met if one is missed.
+    pub(crate) fn of_all(verdicts: &[Self]) -> Self {
+        let has = |verdict| verdicts.contains(&verdict);
+        match () {
+            () if has(Self::Missed) => Self::Missed,
+            () if has(Self::Unproven) => Self::Unproven,
+            () if has(Self::NotMeasured) || verdicts.is_empty() => Self::NotMeasured,
+            () => Self::Met,
+        }
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Met => "met",
-            Self::Missed => "**missed**",
+            Self::Missed => "**not met**",
             Self::Unproven => "unproven",
             Self::NotMeasured => "not measured",
         }
@@ -103,6 +114,20 @@ mod tests {
         ] {
             let found = Spread::of(values).map(|s| (s.median, s.min, s.max, s.count));
             assert_eq!(found, expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_met_when_all_of_it_is() {
+        use Verdict::{Met, Missed, NotMeasured, Unproven};
+        for (verdicts, expected) in [
+            (&[][..], NotMeasured),
+            (&[Met, Met], Met),
+            (&[Met, NotMeasured], NotMeasured),
+            (&[NotMeasured, Unproven, Met], Unproven),
+            (&[Unproven, Missed, Met], Missed),
+        ] {
+            assert_eq!(Verdict::of_all(verdicts), expected, "{verdicts:?}");
         }
     }
 
