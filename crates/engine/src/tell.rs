@@ -69,9 +69,12 @@ pub(crate) struct Outcome {
     pub(crate) full: bool,
 }
 
-/// The checkpoint that was last encoded: at the tail, one serves everybody.
+/// What was last encoded of either heartbeat: at the tail, one serves everybody.
 #[derive(Default)]
-struct LastCheckpoint(Option<(u32, Position, Checkpoint, Form, ControlFrame)>);
+struct LastBeats {
+    checkpoint: Option<(u32, Position, Checkpoint, Form, ControlFrame)>,
+    comment: Option<(Form, ControlFrame)>,
+}
 
 impl<S: Sink> Shard<S> {
     /// Offers what a subscriber has yet to be told, and then these frames. `None`: it is gone, and was ended.
@@ -212,7 +215,7 @@ impl<S: Sink> Shard<S> {
 
     /// Tells everyone who is listed what no delivery of this step has told.
     pub(crate) fn tell_listed(&mut self) {
-        let mut last = LastCheckpoint::default();
+        let mut last = LastBeats::default();
         for key in std::mem::take(&mut self.due) {
             let Some(index) = self.index_of(key) else {
                 continue;
@@ -245,18 +248,17 @@ impl<S: Sink> Shard<S> {
 
     /// A heartbeat: a checkpoint if the cursor has moved past what the filter refused, for a rare topic's cursor must not
     /// age into a gap; else a comment.
-    fn beat(&mut self, index: u32, last: &mut LastCheckpoint) -> Option<Outcome> {
+    fn beat(&mut self, index: u32, last: &mut LastBeats) -> Option<Outcome> {
         let cursor = self.cursor_of(index);
         let subscriber = &self.subscribers[index as usize];
         let form = subscriber.form();
         if subscriber.checkpoint() == Checkpoint::Off || !subscriber.is_ahead(cursor) {
-            let heartbeat = Control::Heartbeat.encode(form);
-            let outcome = self.offer(index, &[heartbeat.frame()])?;
+            let outcome = self.offer(index, &[last.comment(form).frame()])?;
             self.counters.heartbeats += outcome.taken as u64;
             return Some(outcome);
         }
         let feed = &self.feeds[subscriber.feed as usize];
-        let frame = last.encode(subscriber, cursor, || feed.feed.log().cursor_at(cursor));
+        let frame = last.checkpoint(subscriber, cursor, || feed.feed.log().cursor_at(cursor));
         let outcome = self.offer(index, &[frame.frame()])?;
         if outcome.taken > 0 {
             self.counters.checkpoints += 1;
@@ -297,8 +299,14 @@ fn checkpoint(kind: Checkpoint, at: tidewire_core::Cursor) -> Control<'static> {
     }
 }
 
-impl LastCheckpoint {
-    fn encode<S>(
+impl LastBeats {
+    fn comment(&mut self, form: Form) -> &ControlFrame {
+        let known = self.comment.take_if(|(known, _)| *known == form);
+        let encode = || (form, Control::Heartbeat.encode(form));
+        &self.comment.insert(known.unwrap_or_else(encode)).1
+    }
+
+    fn checkpoint<S>(
         &mut self,
         subscriber: &Subscriber<S>,
         next: Position,
@@ -308,11 +316,11 @@ impl LastCheckpoint {
         let fits = |(f, n, k, o, _): &(u32, Position, Checkpoint, Form, _)| {
             (*f, *n, *k, *o) == (feed, next, kind, form)
         };
-        if !self.0.as_ref().is_some_and(fits) {
+        if !self.checkpoint.as_ref().is_some_and(fits) {
             let frame = checkpoint(kind, cursor()).encode(form);
-            self.0 = Some((feed, next, kind, form, frame));
+            self.checkpoint = Some((feed, next, kind, form, frame));
         }
-        let (.., frame) = self.0.as_ref().expect("just encoded");
+        let (.., frame) = self.checkpoint.as_ref().expect("just encoded");
         frame
     }
 }

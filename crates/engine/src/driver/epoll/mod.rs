@@ -82,6 +82,10 @@ impl Shards {
     /// Hands over a socket: `head`, the response's head, is written first, then the stream, and then the socket is closed.
     /// Earlier answers on the connection must have been flushed. The shard with the fewest subscribers takes it; where a
     /// drain has begun, its end is told at once: first to what [`Shards::start`] was given, then to `on_end`.
+    ///
+    /// The socket's options are the caller's, who sets them once for a listener, from which Linux takes them for its connections:
+    /// TCP_NODELAY, for writes are coalesced by the step and the kernel must not wait for more; TCP_USER_TIMEOUT, for a far end
+    /// that answers every probe of a closed window is alive to the kernel. It may block: it is never read or written so.
     pub fn adopt(
         &self,
         socket: TcpStream,

@@ -45,10 +45,6 @@ impl SocketSink {
         form: Form,
         on_end: Option<OnEnd>,
     ) -> Self {
-        // Neither fails on a socket; on one that is broken, the first write tells.
-        let _ = socket.set_nonblocking(true);
-        // Writes are coalesced by the step; the kernel must not wait for more.
-        let _ = socket.set_nodelay(true);
         Self {
             socket,
             framing,

@@ -168,11 +168,6 @@ impl Worker {
 
     fn adopt(&mut self, adopted: Adopted) {
         let now_ms = now_ms();
-        // Also when the far end answers every probe of a closed window: to the kernel that is a live connection.
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(
-            &adopted.socket,
-            u32::try_from(self.config.stall_deadline_ms).unwrap_or(u32::MAX),
-        );
         let sink = SocketSink::new(
             adopted.socket,
             adopted.head,
