@@ -85,3 +85,76 @@ pub(crate) async fn serve<S: Stream>(
     front.counting().taken_over.one();
     stream.leave_to(&front, adoption)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tidewire_log::{MemoryConfig, MemoryLog};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::front::Settings;
+    use crate::router::router;
+    use crate::takeover::{Adoption, solo};
+
+    impl Stream for DuplexStream {
+        fn leave_to(self, front: &Front, adoption: Adoption) -> Option<Rest> {
+            Some(solo(self, front, adoption))
+        }
+    }
+
+    /// A subscribe takes the stream away with hyper's buffers, so what of an answer has not left would be lost. hyper 1.12 lets it
+    /// leave first by itself; this is to hold with any.
+    #[tokio::test]
+    async fn what_was_answered_leaves_before_the_stream_is_taken() {
+        let settings = Settings {
+            shards: 0,
+            access: crate::Access::keyless(),
+            ..Settings::default()
+        };
+        let log = Arc::new(MemoryLog::new(MemoryConfig::default()));
+        let front = Front::new(log, settings).unwrap();
+        // So little fits at once that nearly all of an answer waits in hyper.
+        let (client, server) = duplex(48);
+        let peer = Peer {
+            address: None,
+            is_tls: false,
+        };
+        let serving = serve(
+            front.clone(),
+            router(front.clone()),
+            ServerIo::new(server),
+            peer,
+        );
+        tokio::spawn(async move {
+            if let Some(rest) = serving.await {
+                rest.await;
+            }
+        });
+        let (mut read, mut write) = tokio::io::split(client);
+        let requests = "POST /.well-known/mercure?ids=all HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/x-ndjson\r\nContent-Length: 25\r\n\r\n{\"topic\":\"a\",\"data\":\"x\"}\n\
+             GET /topics/a?checkpoint=off HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        tokio::spawn(async move {
+            write.write_all(requests.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let mut text = String::new();
+        let mut piece = [0; 7];
+        while !text.ends_with("3\r\n:\n\n\r\n") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let more = tokio::time::timeout(Duration::from_secs(5), read.read(&mut piece));
+            let count = more
+                .await
+                .unwrap_or_else(|_| panic!("silence after {text}"))
+                .unwrap();
+            assert!(count > 0, "ended after {text}");
+            text += std::str::from_utf8(&piece[..count]).unwrap();
+        }
+        let (answer, stream) = text.split_once("0\r\n\r\n").expect("the answer ends");
+        assert!(answer.contains("\"last_id\""), "{text}");
+        assert!(stream.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    }
+}

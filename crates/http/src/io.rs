@@ -144,6 +144,27 @@ mod tests {
 
     use super::*;
 
+    /// Room for ten bytes until somebody reads: a flush above such a stream is over at once, so a writer that keeps some back
+    /// stands between.
+    #[tokio::test]
+    async fn what_has_not_left_is_known() {
+        let (mut client, server) = tokio::io::duplex(10);
+        let mut io = tokio::io::BufWriter::new(server);
+        let mut io = ServerIo::new(&mut io);
+        let flushed = io.flushed();
+        assert!(flushed.is_clean());
+        io.write_all(&[b'x'; 15]).await.unwrap();
+        assert!(!flushed.is_clean(), "it is in a buffer");
+        let mut flush = std::pin::pin!(io.flush());
+        let waker = std::task::Waker::noop();
+        let mut cx = Context::from_waker(waker);
+        assert!(flush.as_mut().poll(&mut cx).is_pending());
+        assert!(!flushed.is_clean(), "five bytes have no room");
+        client.read_exact(&mut [0; 10]).await.unwrap();
+        flush.await.unwrap();
+        assert!(flushed.is_clean());
+    }
+
     /// However the first bytes are cut, the protocol is told by them, and whoever reads next gets all of them.
     #[tokio::test]
     async fn what_told_the_protocol_is_read_again() {

@@ -1,8 +1,10 @@
 //! What the log's troubles look like from outside.
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
+use std::time::Duration;
 
 use tidewire_core::{Cursor, Position};
 use tidewire_log::{
@@ -146,6 +148,82 @@ fn a_gap_in_the_middle_of_a_page_ends_it_and_is_told() {
     let second = page(&format!("last_event_id={next}"));
     assert_eq!(data(&second), ["e5", "e6"], "{second}");
     assert!(second["gap"].is_null(), "{second}");
+}
+
+/// A log that takes its time: no append is answered.
+struct Silent(Arc<dyn Log>, Mutex<Vec<Append>>);
+
+impl Log for Silent {
+    fn append(&self, append: Append) {
+        self.1.lock().unwrap().push(append);
+    }
+
+    fn read(&self, ask: &ReadAsk<'_>, waker: &Waker) -> Read {
+        self.0.read(ask, waker)
+    }
+
+    fn locate(&self, locate: Locate) {
+        self.0.locate(locate);
+    }
+
+    fn cursor_at(&self, next: Position) -> Cursor {
+        self.0.cursor_at(next)
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.0.bounds()
+    }
+
+    fn watch(&self, watcher: Arc<dyn Watcher>) {
+        self.0.watch(watcher);
+    }
+
+    fn health(&self) -> Result<(), AppendError> {
+        Ok(())
+    }
+
+    fn maintain(&self, now_ms: u64) {
+        self.0.maintain(now_ms);
+    }
+}
+
+/// One group is being committed, a second one gathers, and then nothing more is read.
+#[test]
+fn a_batch_that_waits_for_its_log_reads_no_more_than_a_group() {
+    const MIB: usize = 1 << 20;
+    let log = Silent(memory_log(Retention::default()), Mutex::default());
+    let log = Arc::new(log);
+    let server = start_on(Arc::clone(&log) as Arc<dyn Log>, |_| {});
+    let socket = server.socket();
+    // What the sockets hold shall not hide what the hub does.
+    socket2::SockRef::from(&socket)
+        .set_send_buffer_size(64 << 10)
+        .unwrap();
+    socket
+        .set_write_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let mut socket = &socket;
+    let head = "POST /.well-known/mercure HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/x-ndjson\r\nContent-Length: 999999999\r\n\r\n";
+    socket.write_all(head.as_bytes()).unwrap();
+    let line = format!(
+        "{{\"topic\":\"a\",\"data\":\"{}\"}}\n",
+        "x".repeat(60 << 10)
+    );
+    let mut sent = 0;
+    while socket.write_all(line.as_bytes()).is_ok() {
+        sent += line.len();
+        assert!(sent < 40 * MIB, "it reads on and on");
+    }
+    let appended = log.1.lock().unwrap();
+    assert_eq!(appended.len(), 1, "the second group waits for the first");
+    let bytes: usize = appended[0]
+        .events
+        .iter()
+        .map(|event| event.data.len())
+        .sum();
+    assert!(bytes < 6 * MIB, "{bytes} bytes in a group");
+    assert!(sent > 4 * MIB, "{sent} bytes were read");
 }
 
 #[test]
