@@ -43,7 +43,7 @@ pub(super) fn check(workspace: &Workspace) -> Verdict {
     let findings = workspace
         .packages
         .iter()
-        .filter_map(|p| policy.finding(p))
+        .filter_map(|p| policy.finding(p, is_built))
         .collect();
     Verdict::of(
         findings,
@@ -106,7 +106,7 @@ impl Policy {
         })
     }
 
-    fn finding(&self, package: &Package) -> Option<String> {
+    fn finding(&self, package: &Package, is_built: impl Fn(&str) -> bool) -> Option<String> {
         let Package { name, version, .. } = package;
         if self.banned.contains(name) && is_built(name) {
             return Some(format!("{name} {version} is banned"));
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     const POLICY: &str =
-        "[licenses]\nallow = [\"MIT\"]\n[bans]\ndeny = [{ crate = \"ring\" }, \"openssl\"]";
+        "[licenses]\nallow = [\"MIT\"]\n[bans]\ndeny = [{ crate = \"ring\" }, \"openssl\", \"unbuilt\"]";
 
     fn package(name: &str, licence: Option<&str>, source: Option<&str>) -> Package {
         Package {
@@ -169,6 +169,7 @@ mod tests {
                 Some("a 1.0.0 does not come from the registry"),
             ),
             ("ring", Some("MIT"), None, Some("ring 1.0.0 is banned")),
+            ("unbuilt", Some("MIT"), None, None),
             (
                 "openssl",
                 Some("MIT"),
@@ -176,7 +177,7 @@ mod tests {
                 Some("openssl 1.0.0 is banned"),
             ),
         ] {
-            let found = policy.finding(&package(name, licence, source));
+            let found = policy.finding(&package(name, licence, source), |name| name != "unbuilt");
             assert_eq!(found.as_deref(), expected, "{name} {licence:?} {source:?}");
         }
         Ok(())
