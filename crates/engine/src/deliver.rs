@@ -83,6 +83,7 @@ impl<S: Sink> Shard<S> {
             readers,
             direct_cost: readers.direct_cost(&self.subscribers, &self.feeds[feed as usize]),
             matches_max: self.config.step_matches_max,
+            run_min: self.config.step_run_min.max(1),
         };
         let same = is_same_topic(&records);
         let covered = if same {
@@ -186,6 +187,8 @@ struct Found<'a, S> {
     /// What asking each reader's filter costs a record.
     direct_cost: usize,
     matches_max: usize,
+    /// Records that the tail gets at least where they go to all alike.
+    run_min: usize,
 }
 
 impl<S> Found<'_, S> {
@@ -217,7 +220,10 @@ impl<S> Found<'_, S> {
         }
         match self.readers {
             // The tail moves as one: what does not fit waits for the next step.
-            Readers::Tail => (self.matches_max / same.len().max(1)).clamp(1, records.len()),
+            Readers::Tail => {
+                let fit = self.matches_max / same.len().max(1);
+                fit.max(self.run_min).min(records.len())
+            }
             Readers::Behind(_) => records.len(),
         }
     }

@@ -40,6 +40,9 @@ pub struct ShardConfig {
     /// Frames that a step delivers to the tail of each feed, and again to all those behind; at least one record is
     /// delivered to whoever is served.
     pub step_matches_max: usize,
+    /// Records that a step delivers to the tail of a feed, if there are so many and all want the same, however many
+    /// subscribers that is: the write costs most, and a longer one little more. At least 1.
+    pub step_run_min: usize,
 }
 
 impl Default for ShardConfig {
@@ -52,6 +55,7 @@ impl Default for ShardConfig {
             step_records_max: 256,
             step_bytes_max: 256 * 1024,
             step_matches_max: 256 * 1024,
+            step_run_min: 64,
         }
     }
 }

@@ -260,10 +260,34 @@ fn a_far_replay_does_not_delay_the_tail() {
     assert!(far[0].words().ends_with(&numbers(4000..5100)));
 }
 
+/// A write to each costs most: one record a step would be dear where many want the same.
+#[test]
+fn a_step_at_the_tail_delivers_a_run_however_many_want_it() {
+    for (run, steps) in [(1, 50), (8, 7), (64, 1)] {
+        let config = ShardConfig {
+            step_matches_max: 1,
+            step_run_min: run,
+            ..quiet()
+        };
+        let mut world = World::new(config);
+        let live: Vec<_> = (0..10)
+            .map(|_| world.join(world.wants(&["a"], 1)).1)
+            .collect();
+        world.run();
+        world.publish_many("a", 0..50);
+        let taken = 1 + (0..100).take_while(|_| world.step()).count();
+        assert!((steps..=steps + 1).contains(&taken), "{run}: {taken}");
+        for sink in &live {
+            assert_eq!(sink.words(), numbers(0..50));
+        }
+    }
+}
+
 #[test]
 fn the_budget_in_frames_bounds_a_step_at_the_tail_and_behind() {
     let config = ShardConfig {
         step_matches_max: 20,
+        step_run_min: 1,
         ..quiet()
     };
     for topics in ["a", "a,b"] {

@@ -351,6 +351,7 @@ fn place(rng: &mut Rng) -> Place {
         step_records_max: rng.size(1, 30),
         step_bytes_max: rng.size(1, 5_000),
         step_matches_max: rng.size(1, 60),
+        step_run_min: rng.size(1, 10),
     };
     let bell = Arc::new(Bell::default());
     Place {

@@ -70,8 +70,14 @@ impl Wake for Bell {
 /// Does what rings a bell on this thread, without the bell: h2 wakes whoever waits for a stream's capacity or reset also when
 /// it is he who asks for the capacity.
 pub(super) fn muted<T>(act: impl FnOnce() -> T) -> T {
+    /// Also when what was done panics: the thread goes on with other connections.
+    struct Unmute;
+    impl Drop for Unmute {
+        fn drop(&mut self) {
+            MUTED.set(false);
+        }
+    }
+    let _unmute = Unmute;
     MUTED.set(true);
-    let done = act();
-    MUTED.set(false);
-    done
+    act()
 }

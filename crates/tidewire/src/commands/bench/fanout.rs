@@ -174,6 +174,7 @@ impl Steady {
         let plan = self.plan(&stage)?;
         self.fill(&mut stage)?;
         let (mut load, connect_s) = stage.gather(&crowd, &self.crowd, plan)?;
+        load.connect_publishers(&self.crowd.trust())?;
         let measured = self.measure(&mut stage, &mut load)?;
         load.drain(&Bar::time("draining", self.crowd.patience))?;
         if self.stalled.stalled_return {

@@ -87,6 +87,7 @@ impl Idle {
         let seconds = load.now().saturating_sub(from_ns) as f64 / 1e9;
         stage.uses.rss_connected = stage.server_usage().rss_bytes;
 
+        load.connect_publishers(&self.crowd.trust())?;
         let sent_ns = load.now();
         load.fleet.order(&Order::Measure {
             from_ns: sent_ns,

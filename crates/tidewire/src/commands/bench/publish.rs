@@ -80,6 +80,7 @@ impl Publish {
         let crowd = self.gathering(&stage, &plan)?;
         let publishers = plan.publishers;
         let (mut load, connect_s) = stage.gather(&crowd, &self.crowd, plan)?;
+        load.connect_publishers(&self.crowd.trust())?;
         let measured = self.measure(&mut stage, &mut load, bare.as_mut())?;
         load.drain(&Bar::time("draining", self.crowd.patience))?;
         let (tally, latency, published) = load.finish()?;

@@ -86,8 +86,8 @@ impl Stage {
         (self.server_usage(), self.client.usage())
     }
 
-    /// Starts the subscribers, waits until all are connected and things are calm, and opens the publishers' connections. Gives
-    /// how long connecting took.
+    /// Starts the subscribers, waits until all are connected and things are calm. Gives how long connecting took. The publishers'
+    /// connections are opened when they are needed: a server closes those that say nothing for long.
     pub(super) fn gather(
         &mut self,
         crowd: &Crowd,
@@ -111,7 +111,6 @@ impl Stage {
         let connect_s = seconds_since(began);
         std::thread::sleep(args.settle);
         self.uses.rss_connected = self.server_usage().rss_bytes;
-        load.connect_publishers(&args.trust())?;
         Ok((load, connect_s))
     }
 

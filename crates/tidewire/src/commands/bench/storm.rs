@@ -83,6 +83,7 @@ impl Storm {
             topics,
         };
         let (mut load, connect_s) = stage.gather(&crowd, &self.crowd, plan)?;
+        load.connect_publishers(&self.crowd.trust())?;
         self.miss(&mut load)?;
         let back = self.come_back(&mut stage, &mut load, &crowd)?;
         let (tally, latency, published) = load.finish()?;
