@@ -133,8 +133,7 @@ impl Policy {
 mod tests {
     use super::*;
 
-    const POLICY: &str =
-        "[licenses]\nallow = [\"MIT\"]\n[bans]\ndeny = [{ crate = \"ring\" }, \"openssl\", \"unbuilt\"]";
+    const POLICY: &str = "[licenses]\nallow = [\"MIT\"]\n[bans]\ndeny = [{ crate = \"ring\" }, \"openssl\", \"unbuilt\"]";
 
     fn package(name: &str, licence: Option<&str>, source: Option<&str>) -> Package {
         Package {
