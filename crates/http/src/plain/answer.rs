@@ -1,5 +1,7 @@
 //! An answer's bytes, in the order in which hyper and the router write them.
 
+use std::io::Write;
+
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -68,26 +70,12 @@ impl Ready {
     pub(super) fn encode(&self, body: &[u8], now_ms: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.before.len() + self.after.len() + 64 + body.len());
         out.extend_from_slice(&self.before);
-        decimal(&mut out, body.len());
+        let _ = write!(out, "{}", body.len());
         out.extend_from_slice(&self.after);
         end(&mut out, now_ms);
         out.extend_from_slice(body);
         out
     }
-}
-
-fn decimal(out: &mut Vec<u8>, mut number: usize) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::fleet::Crowd;
-use super::load::{Plan, nanoseconds};
+use super::load::nanoseconds;
 use super::options::{self, CrowdArgs, MachineArgs, ServerArgs};
 use super::progress::Bar;
 use super::report::{Report, per};
@@ -46,34 +45,8 @@ pub(super) struct Idle {
 impl Idle {
     pub(super) fn run(self) -> Outcome {
         let mut stage = Stage::new(&self.server, &self.machine)?;
-        let topics = stage.topics(&self.server, self.topics.max(1));
-        let (place, headers) = stage.target.subscribing()?.clone();
-        let crowd = Crowd {
-            place,
-            headers,
-            topics: topics.clone(),
-            readers: self.subscribers,
-            stalled: 0,
-            stalled_place: None,
-            patterns: None,
-            publishers: 1,
-            keeps_ids: false,
-            run: stage.run.name().to_owned(),
-            origin_ns: stage.origin_ns,
-            report: REPORT,
-        };
-        let plan = Plan {
-            publishing: stage.target.publishing()?.clone(),
-            watched: topics.count.min(self.subscribers),
-            publishers: 1,
-            pipeline: 1,
-            payload: self.crowd.payload,
-            batch: None,
-            events_max: 0,
-            once: false,
-            patience: self.crowd.patience,
-            topics,
-        };
+        let size = (self.subscribers, self.topics);
+        let (crowd, plan) = stage.plain(&self.server, &self.crowd, size, REPORT)?;
         let events = plan.topics.count as u64;
         let (mut load, connect_s) = stage.gather(&crowd, &self.crowd, plan)?;
 

@@ -71,6 +71,45 @@ impl Stage {
         }
     }
 
+    /// Subscribers that all read, and one publisher that sends one event at a time.
+    pub(super) fn plain(
+        &self,
+        server: &ServerArgs,
+        args: &CrowdArgs,
+        (readers, topics): (usize, usize),
+        report: Duration,
+    ) -> Outcome<(Crowd, Plan)> {
+        let topics = self.topics(server, topics.max(1));
+        let (place, headers) = self.target.subscribing()?.clone();
+        let crowd = Crowd {
+            place,
+            headers,
+            topics: topics.clone(),
+            readers,
+            stalled: 0,
+            stalled_place: None,
+            patterns: None,
+            publishers: 1,
+            keeps_ids: false,
+            run: self.run.name().to_owned(),
+            origin_ns: self.origin_ns,
+            report,
+        };
+        let plan = Plan {
+            publishing: self.target.publishing()?.clone(),
+            watched: topics.count.min(readers),
+            publishers: 1,
+            pipeline: 1,
+            payload: args.payload,
+            batch: None,
+            events_max: 0,
+            once: false,
+            patience: args.patience,
+            topics,
+        };
+        Ok((crowd, plan))
+    }
+
     pub(super) fn server_usage(&mut self) -> Usage {
         let usage = self
             .server

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::fanout::REPORT_FAST;
 use super::fleet::{self, Crowd};
-use super::load::{Load, Plan};
+use super::load::Load;
 use super::options::{CrowdArgs, MachineArgs, ServerArgs};
 use super::progress::Bar;
 use super::report::{Report, Span};
@@ -54,34 +54,9 @@ pub(super) struct Storm {
 impl Storm {
     pub(super) fn run(self) -> Outcome {
         let mut stage = Stage::new(&self.server, &self.machine)?;
-        let topics = stage.topics(&self.server, self.topics.max(1));
-        let (place, headers) = stage.target.subscribing()?.clone();
-        let crowd = Crowd {
-            place,
-            headers,
-            topics: topics.clone(),
-            readers: self.subscribers,
-            stalled: 0,
-            stalled_place: None,
-            patterns: None,
-            publishers: 1,
-            keeps_ids: true,
-            run: stage.run.name().to_owned(),
-            origin_ns: stage.origin_ns,
-            report: REPORT_FAST,
-        };
-        let plan = Plan {
-            publishing: stage.target.publishing()?.clone(),
-            watched: topics.count.min(self.subscribers),
-            publishers: 1,
-            pipeline: 1,
-            payload: self.crowd.payload,
-            batch: None,
-            events_max: 0,
-            once: false,
-            patience: self.crowd.patience,
-            topics,
-        };
+        let size = (self.subscribers, self.topics);
+        let (mut crowd, plan) = stage.plain(&self.server, &self.crowd, size, REPORT_FAST)?;
+        crowd.keeps_ids = true;
         let (mut load, connect_s) = stage.gather(&crowd, &self.crowd, plan)?;
         load.connect_publishers(&self.crowd.trust())?;
         self.miss(&mut load)?;
