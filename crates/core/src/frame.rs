@@ -1,7 +1,8 @@
 //! Frames: an event's final bytes.
 
 /// In which form a subscriber reads the stream. The record's own frame is [`Form::EventStream`]; the others are encoded
-/// from it, at most once a node, when the first subscriber wants them.
+/// from it, at most once a node, when the first subscriber wants them. Presence alone differs between the two dialects of
+/// Mercure: of every other record [`Form::Legacy`] is the record's own frame, the same bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
     /// `text/event-stream` as published.
@@ -11,11 +12,22 @@ pub enum Form {
     Labelled,
     /// `application/x-ndjson`: one object a line.
     Ndjson,
+    /// `text/event-stream` for clients of the pre-standard protocol: presence as they know it.
+    Legacy,
 }
 
 impl Form {
     /// Every form but the record's own.
-    pub const DERIVED: [Self; 2] = [Self::Labelled, Self::Ndjson];
+    pub const DERIVED: [Self; 3] = [Self::Labelled, Self::Ndjson, Self::Legacy];
+
+    /// The form that whatever is not presence has in this form: legacy streams share it with the others.
+    #[must_use]
+    pub fn but_for_presence(self) -> Self {
+        match self {
+            Self::Legacy => Self::EventStream,
+            other => other,
+        }
+    }
 }
 
 /// One event's bytes, ready for the wire, as one HTTP/1.1 chunk (RFC 9112, section 7.1): head, content, CRLF. The head is

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  0  u8   version (1)
-//!  1  u8   flags: bit 0 private; the others are zero
+//!  1  u8   flags: bit 0 private, bit 1 presence; the others are zero, and passed over by a build that does not know them
 //!  2  u16  how many topics (at least one)
 //!  4  u32  length of the topics
 //!  8  u64  position
@@ -24,6 +24,7 @@ use crate::{Frame, Position, Topic};
 const VERSION: u8 = 1;
 const HEADER: usize = 32;
 const FLAG_PRIVATE: u8 = 1;
+const FLAG_PRESENCE: u8 = 2;
 const TAG_PUBLISHER_ID: u8 = 1;
 const TAG_PRODUCER_KEY: u8 = 2;
 const TAG_EXPIRY: u8 = 3;
@@ -48,6 +49,8 @@ pub struct RecordFields<'a> {
     pub time_ms: u64,
     /// Whether a subscriber needs a grant to read it.
     pub private: bool,
+    /// Whether the hub itself says here that a subscription began or ended; then its frame differs by dialect.
+    pub presence: bool,
     /// Its topics, 1 to 65,535 of them; the first is the canonical one.
     pub topics: &'a [Topic],
     /// The id that its publisher gave it.
@@ -91,7 +94,7 @@ impl RecordFields<'_> {
         // Exact, so that the block of a single event is made of these bytes as they are.
         buf.reserve(HEADER + topics_bytes + self.fields_bytes() + frame_bytes);
         buf.push(VERSION);
-        buf.push(if self.private { FLAG_PRIVATE } else { 0 });
+        buf.push(self.flags());
         buf.extend_from_slice(&topics.to_le_bytes());
         buf.extend_from_slice(&length(topics_bytes).to_le_bytes());
         buf.extend_from_slice(&self.position.0.to_le_bytes());
@@ -114,6 +117,12 @@ impl RecordFields<'_> {
         let fields_bytes = length(buf.len() - before);
         buf[fields_at..fields_at + 4].copy_from_slice(&fields_bytes.to_le_bytes());
         buf[fields_at + 4] = frame(buf);
+    }
+
+    fn flags(&self) -> u8 {
+        let private = if self.private { FLAG_PRIVATE } else { 0 };
+        let presence = if self.presence { FLAG_PRESENCE } else { 0 };
+        private | presence
     }
 
     fn fields_bytes(&self) -> usize {
@@ -260,6 +269,12 @@ impl<'a> RecordRef<'a> {
         self.bytes[1] & FLAG_PRIVATE != 0
     }
 
+    /// Whether the hub itself says here that a subscription began or ended; then its frame differs by dialect.
+    #[must_use]
+    pub fn presence(&self) -> bool {
+        self.bytes[1] & FLAG_PRESENCE != 0
+    }
+
     /// Its topics, in the publisher's order; UTF-8.
     pub fn topics(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let mut rest = self.bytes.get(HEADER..self.topics_end).unwrap_or_default();
@@ -356,6 +371,7 @@ mod tests {
             position: Position(7),
             time_ms: 1_795_250_000_123,
             private: true,
+            presence: publisher_id.is_none(),
             topics: &topics,
             publisher_id,
             producer,
@@ -384,6 +400,7 @@ mod tests {
                 (record.position(), record.time_ms(), record.private()),
                 (Position(7), 1_795_250_000_123, true)
             );
+            assert_eq!(record.presence(), id.is_none());
             assert_eq!(
                 record.topics().collect::<Vec<_>>(),
                 [b"a".as_slice(), "https://example.com/ü".as_bytes()]

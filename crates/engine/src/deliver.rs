@@ -59,6 +59,7 @@ impl<'a> Frames<'_, 'a> {
             Form::EventStream => 0,
             Form::Labelled => 1,
             Form::Ndjson => 2,
+            Form::Legacy => 3,
         };
         let frames = &mut self.forms[slot];
         if frames.is_empty() {

@@ -176,6 +176,7 @@ impl Flags {
             Form::EventStream => 0,
             Form::Labelled => 1,
             Form::Ndjson => 2,
+            Form::Legacy => 3,
         };
         let checkpoint: u16 = match checkpoint {
             Checkpoint::Event => 0,
@@ -189,7 +190,8 @@ impl Flags {
         match self.0 >> Self::FORM & 3 {
             0 => Form::EventStream,
             1 => Form::Labelled,
-            _ => Form::Ndjson,
+            2 => Form::Ndjson,
+            _ => Form::Legacy,
         }
     }
 
@@ -476,7 +478,12 @@ mod tests {
             Flags::FLOOR_TOLD,
             Flags::AHEAD,
         ];
-        for form in [Form::EventStream, Form::Labelled, Form::Ndjson] {
+        for form in [
+            Form::EventStream,
+            Form::Labelled,
+            Form::Ndjson,
+            Form::Legacy,
+        ] {
             for checkpoint in [Checkpoint::Event, Checkpoint::Id, Checkpoint::Off] {
                 let mut flags = Flags::new(form, checkpoint);
                 for flag in all {

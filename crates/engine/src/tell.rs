@@ -301,6 +301,7 @@ fn checkpoint(kind: Checkpoint, at: tidewire_core::Cursor) -> Control<'static> {
 
 impl LastBeats {
     fn comment(&mut self, form: Form) -> &ControlFrame {
+        let form = form.but_for_presence();
         let known = self.comment.take_if(|(known, _)| *known == form);
         let encode = || (form, Control::Heartbeat.encode(form));
         &self.comment.insert(known.unwrap_or_else(encode)).1
@@ -312,7 +313,8 @@ impl LastBeats {
         next: Position,
         cursor: impl FnOnce() -> tidewire_core::Cursor,
     ) -> &ControlFrame {
-        let (feed, kind, form) = (subscriber.feed, subscriber.checkpoint(), subscriber.form());
+        let (feed, kind) = (subscriber.feed, subscriber.checkpoint());
+        let form = subscriber.form().but_for_presence();
         let fits = |(f, n, k, o, _): &(u32, Position, Checkpoint, Form, _)| {
             (*f, *n, *k, *o) == (feed, next, kind, form)
         };

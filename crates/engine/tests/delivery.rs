@@ -176,7 +176,12 @@ fn routing_and_grant_may_hit_different_topics_live_and_in_replay() {
 #[test]
 fn each_form_has_its_own_frames() {
     let mut world = World::new(quiet());
-    let forms = [Form::EventStream, Form::Labelled, Form::Ndjson];
+    let forms = [
+        Form::EventStream,
+        Form::Labelled,
+        Form::Ndjson,
+        Form::Legacy,
+    ];
     let sinks = forms.map(|form| {
         let wants = Subscription {
             form,
@@ -194,6 +199,7 @@ fn each_form_has_its_own_frames() {
             .take()
             .starts_with("{\"data\":\"x\",\"id\":\"#1-3\"")
     );
+    assert_eq!(sinks[3].take(), "id: #1-3\ndata: x\n\n");
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl RawEvent<'_> {
             id: check_id(&self.id.unwrap_or_default())?,
             retry_ms: self.retry,
             private: self.private.unwrap_or_default(),
+            presence: false,
             time_ms: now_ms,
             producer: None,
         })

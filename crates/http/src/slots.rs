@@ -19,6 +19,7 @@ pub(crate) fn form_name(form: Form) -> &'static str {
         Form::EventStream => "event_stream",
         Form::Labelled => "event_stream_labelled",
         Form::Ndjson => "ndjson",
+        Form::Legacy => "event_stream",
     }
 }
 
@@ -104,7 +105,8 @@ impl Slots {
     }
 
     pub(crate) fn kind(&self, form: Form, transport: Transport) -> &Arc<Kind> {
-        &self.kinds[form as usize][transport as usize]
+        // Both dialects of the event stream are one form to whoever counts.
+        &self.kinds[form.but_for_presence() as usize][transport as usize]
     }
 
     /// Pages that wait.

@@ -18,6 +18,7 @@ fn full_event(n: u64) -> Event {
     event.topics.push(topic("b"));
     event.time_ms = NOW_MS + n;
     event.private = n.is_multiple_of(2);
+    event.presence = n.is_multiple_of(11);
     event.id = n
         .is_multiple_of(3)
         .then(|| EventId::parse(&format!("urn:{n}")).unwrap());

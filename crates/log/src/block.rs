@@ -23,7 +23,8 @@ pub struct Entry {
 pub struct Block {
     bytes: Box<[u8]>,
     entries: Box<[Entry]>,
-    derived: [OnceLock<Derived>; Form::DERIVED.len()],
+    /// Boxed: few blocks are read in another form, and a block may hold a single record.
+    derived: [OnceLock<Box<Derived>>; Form::DERIVED.len()],
 }
 
 /// All frames of a block in one derived form.
@@ -83,7 +84,7 @@ impl Block {
         for (slot, form) in Form::DERIVED.into_iter().enumerate() {
             if parts.iter().any(|part| part.derived[slot].get().is_some()) {
                 let derived = parts.iter().map(|part| part.derived(slot, form));
-                let _ = merged.derived[slot].set(Derived::concatenate(derived));
+                let _ = merged.derived[slot].set(Box::new(Derived::concatenate(derived)));
             }
         }
         merged
@@ -149,12 +150,22 @@ impl Block {
         &self.bytes[entry.at as usize..(entry.at + entry.bytes) as usize]
     }
 
-    /// A record's frame in a form.
+    /// A record's frame in a form. Streams of both dialects share the bytes of every frame that is not presence.
     #[must_use]
     pub fn frame(&self, index: usize, form: Form) -> Frame<'_> {
-        let Some(slot) = Form::DERIVED.iter().position(|derived| *derived == form) else {
-            return self.record(index).frame();
+        let slot = match form {
+            Form::EventStream => return self.record(index).frame(),
+            Form::Legacy => {
+                let record = self.record(index);
+                if !record.presence() {
+                    return record.frame();
+                }
+                2
+            }
+            Form::Labelled => 0,
+            Form::Ndjson => 1,
         };
+        debug_assert_eq!(Form::DERIVED[slot], form);
         let derived = self.derived(slot, form);
         let start = index
             .checked_sub(1)
@@ -162,8 +173,9 @@ impl Block {
         let (end, head_bytes) = derived.ends[index];
         Frame::from_chunk(&derived.bytes[start..end as usize], head_bytes)
     }
+
     fn derived(&self, slot: usize, form: Form) -> &Derived {
-        self.derived[slot].get_or_init(|| encode::derive(self, form))
+        self.derived[slot].get_or_init(|| Box::new(encode::derive(self, form)))
     }
 }
 

@@ -82,7 +82,7 @@ impl Control<'_> {
         let mut bytes = Vec::with_capacity(128);
         let head_bytes = chunk(&mut bytes, CONTROL_BYTES_LIKELY, |buf| match form {
             Form::Ndjson => self.encode_ndjson(buf),
-            Form::EventStream | Form::Labelled => self.encode_event_stream(buf),
+            Form::EventStream | Form::Labelled | Form::Legacy => self.encode_event_stream(buf),
         });
         ControlFrame { bytes, head_bytes }
     }

@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::block::{Block, Derived};
 use crate::control::CONTROL_TYPE_PREFIX;
-use crate::{Entry, Event};
+use crate::{Entry, Event, Presence};
 
 /// Appends an event's record to `buf` and says where it lies there. `cursor` is its hub id, which its frame shows unless
 /// the publisher gave an id of its own; `time_ms` is its time, already raised to its predecessor's.
@@ -40,6 +40,7 @@ pub fn encode_record(event: &Event, cursor: Cursor, time_ms: u64, buf: &mut Vec<
         position: cursor.seen(),
         time_ms,
         private: event.private,
+        presence: event.presence,
         topics: &event.topics,
         publisher_id: event.id.as_ref().map(EventId::as_str),
         producer: event.producer,
@@ -101,27 +102,33 @@ fn chunk_head(content_bytes: usize) -> ([u8; CHUNK_HEAD_BYTES_MAX], usize) {
 /// How much longer a derived form often is than the frame itself.
 const LABEL_BYTES_LIKELY: usize = 32;
 
-/// Encodes every frame of a block in a derived form.
+/// Encodes every frame of a block in a derived form; in [`Form::Legacy`] those of presence alone, for the others have none of
+/// their own.
 pub(crate) fn derive(block: &Block, form: Form) -> Derived {
     let mut bytes = Vec::new();
     let ends = (0..block.len())
         .map(|index| {
             let record = block.record(index);
+            if form == Form::Legacy && !record.presence() {
+                return (length(&bytes), 0);
+            }
             let likely_bytes = record.frame().bare().len() + LABEL_BYTES_LIKELY;
             let head_bytes = chunk(&mut bytes, likely_bytes, |buf| match form {
                 Form::Ndjson => encode_ndjson(&record, buf),
+                Form::Legacy => encode_legacy(&record, buf),
                 Form::EventStream | Form::Labelled => encode_labelled(&record, buf),
             });
-            (
-                u32::try_from(bytes.len()).expect("a block is below 4 GiB"),
-                head_bytes,
-            )
+            (length(&bytes), head_bytes)
         })
         .collect();
     Derived {
         bytes: bytes.into(),
         ends,
     }
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a block is below 4 GiB")
 }
 
 /// The fields of one of our own frames.
@@ -192,6 +199,24 @@ fn encode_labelled(record: &RecordRef<'_>, buf: &mut Vec<u8>) {
         retry: shown.retry,
         id: id.as_ref(),
         data: Some(&shown.data),
+    };
+    encode::encode_event(buf, &fields);
+}
+
+/// mercure.md, 1.13: presence as the pre-standard protocol tells it, without a type.
+fn encode_legacy(record: &RecordRef<'_>, buf: &mut Vec<u8>) {
+    let shown = shown(record);
+    let presence = Presence::parse(&shown.data);
+    // Data that is no presence was imported so: it is shown as it is.
+    let data = presence
+        .zip(record.topics().last())
+        .map(|(presence, topic)| presence.legacy_data(&String::from_utf8_lossy(topic)));
+    let id = EventId::parse(shown.id).ok();
+    let fields = encode::Fields {
+        event_type: None,
+        retry: shown.retry,
+        id: id.as_ref(),
+        data: Some(data.as_deref().unwrap_or(&shown.data)),
     };
     encode::encode_event(buf, &fields);
 }
@@ -269,6 +294,101 @@ mod tests {
             bare(&posing, 0, Form::Labelled),
             "id: #9-3\ndata: one\ndata: two\n\n"
         );
+    }
+
+    fn presence(payload: Option<serde_json::Value>) -> Event {
+        let presence = Presence {
+            match_type: crate::MatchType::Exact,
+            text: "https://e.x/1".into(),
+            subscriber: "urn:uuid:s".into(),
+            active: true,
+            payload: payload.map(std::borrow::Cow::Owned),
+        };
+        presence.event("/m", 1_795_250_000_123).unwrap()
+    }
+
+    // mercure.md, 1.13 and 2.61: one record, told in the words of each dialect.
+    #[test]
+    fn presence_in_every_form() {
+        let told = block(|event| *event = presence(Some(json!({"name": "A"}))));
+        assert_eq!(
+            bare(&told, 0, Form::EventStream),
+            "event: mercure\nid: #9-3\n\
+             data: {\"id\":\"/m/subscriptions/exact/https%3A%2F%2Fe.x%2F1/urn%3Auuid%3As\",\"type\":\"subscription\",\
+             \"match_type\":\"exact\",\"match\":\"https://e.x/1\",\"subscriber\":\"urn:uuid:s\",\"active\":true,\
+             \"payload\":{\"name\":\"A\"}}\n\n"
+        );
+        assert_eq!(
+            bare(&told, 1, Form::Legacy),
+            "id: #9-7\n\
+             data: {\n\
+             data:   \"@context\": \"https://mercure.rocks/\",\n\
+             data:   \"id\": \"/m/subscriptions/https%3A%2F%2Fe.x%2F1/urn%3Auuid%3As\",\n\
+             data:   \"type\": \"Subscription\",\n\
+             data:   \"subscriber\": \"urn:uuid:s\",\n\
+             data:   \"topic\": \"https://e.x/1\",\n\
+             data:   \"active\": true,\n\
+             data:   \"payload\": {\n\
+             data:     \"name\": \"A\"\n\
+             data:   }\n\
+             data: }\n\n"
+        );
+        let ndjson: serde_json::Value = serde_json::from_str(bare(&told, 0, Form::Ndjson)).unwrap();
+        assert_eq!(
+            ndjson["topics"],
+            json!([
+                "/m/subscriptions/exact/https%3A%2F%2Fe.x%2F1/urn%3Auuid%3As",
+                "/m/subscriptions/https%3A%2F%2Fe.x%2F1/urn%3Auuid%3As",
+            ])
+        );
+        assert_eq!(
+            (&ndjson["type"], &ndjson["private"]),
+            (&json!("mercure"), &json!(true))
+        );
+        let silent = block(|event| *event = presence(None));
+        assert!(!bare(&silent, 0, Form::Legacy).contains("payload"));
+        assert!(!bare(&silent, 0, Form::EventStream).contains("payload"));
+        // As an import may bring it.
+        let strange = block(|event| {
+            event.presence = true;
+            event.event_type = EventType::parse("x").ok();
+        });
+        assert_eq!(
+            bare(&strange, 0, Form::Legacy),
+            "id: #9-3\ndata: one\ndata: two\n\n"
+        );
+    }
+
+    #[test]
+    fn both_dialects_share_the_bytes_of_what_is_not_presence() {
+        let mut bytes = Vec::new();
+        let entries = [0, 1, 2].map(|position| {
+            let event = match position {
+                1 => presence(None),
+                _ => Event::new(Topic::parse("a").unwrap(), "x", 0),
+            };
+            encode_record(
+                &event,
+                Cursor::new(Epoch(9), Position(position)),
+                0,
+                &mut bytes,
+            )
+        });
+        let mixed = Block::new(bytes, entries.into());
+        let alike = |index| {
+            let forms = [Form::EventStream, Form::Legacy].map(|form| mixed.frame(index, form));
+            std::ptr::eq(forms[0].chunk(), forms[1].chunk())
+        };
+        // Before and after somebody has read the record between them.
+        assert!(alike(0) && !alike(1) && alike(2) && alike(0));
+        let own = derive(&mixed, Form::Legacy);
+        assert_eq!(&*own.bytes, mixed.frame(1, Form::Legacy).chunk());
+        let merged = Block::merge(&[mixed.into(), block(|_| {}).into()]);
+        assert_eq!(
+            bare(&merged, 4, Form::Legacy),
+            "id: #9-7\ndata: one\ndata: two\n\n"
+        );
+        assert!(bare(&merged, 1, Form::Legacy).contains("@context"));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Event {
     pub retry_ms: Option<u64>,
     /// Whether a subscriber needs a grant to read it.
     pub private: bool,
+    /// Whether the hub itself says here that a subscription began or ended: see [`crate::Presence`].
+    pub presence: bool,
     /// When it was published, in milliseconds since 1970; the log raises it to its predecessor's if that is later.
     pub time_ms: u64,
     /// By which a repeated publication is known.
@@ -35,6 +37,7 @@ impl Event {
             id: None,
             retry_ms: None,
             private: false,
+            presence: false,
             time_ms,
             producer: None,
         }

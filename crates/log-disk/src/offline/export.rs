@@ -43,7 +43,7 @@ impl fmt::Display for ExportError {
 impl std::error::Error for ExportError {}
 
 /// Writes every event that can be read, oldest first, as lines of
-/// `{"cursor"?,"topics","type","data","private","time_ms","id"?,"retry"?,"producer"?}`; `id` is the publisher's own. Events that
+/// `{"cursor"?,"topics","type","data","private","time_ms","id"?,"retry"?,"presence"?,"producer"?}`; `id` is the publisher's own. Events that
 /// retention by count, age or topic has hidden from readers are written too, as long as they lie there.
 ///
 /// # Errors
@@ -95,6 +95,9 @@ fn line(record: &RecordRef<'_>, source: &Source) -> String {
         fields.insert("id".into(), id.into());
     }
     fields.insert("time_ms".into(), record.time_ms().into());
+    if record.presence() {
+        fields.insert("presence".into(), true.into());
+    }
     if let Some(producer) = record.producer() {
         let producer = json!({ "key": hex(&producer.key), "digest": hex(&producer.digest) });
         fields.insert("producer".into(), producer);

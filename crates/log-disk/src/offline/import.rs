@@ -236,15 +236,15 @@ fn parse(line: &[u8]) -> Result<Event, String> {
         None => None,
         Some(id) => Some(EventId::parse(id).map_err(|error| format!("`id`: {error}"))?),
     };
+    let is = |name| fields.get(name).is_some_and(|value| *value == true);
     Ok(Event {
         topics,
         data: text("data")?.unwrap_or_default().to_owned(),
         event_type,
         id,
         retry_ms: number("retry")?,
-        private: fields
-            .get("private")
-            .is_some_and(|private| *private == true),
+        private: is("private"),
+        presence: is("presence"),
         time_ms: number("time_ms")?.unwrap_or(0),
         producer: producer(&fields)?,
     })

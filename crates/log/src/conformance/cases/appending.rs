@@ -10,7 +10,7 @@ use crate::conformance::fixture::{
     with_key,
 };
 use crate::conformance::{Factory, Settings};
-use crate::{AppendError, Event, Read, ReadAsk};
+use crate::{AppendError, Event, MatchType, Presence, Read, ReadAsk};
 
 pub(crate) fn an_empty_log(factory: &dyn Factory) {
     let log = Fixture::plain(factory);
@@ -76,6 +76,18 @@ pub(crate) fn a_group_is_stored_side_by_side(factory: &dyn Factory) {
     }
 }
 
+fn presence() -> Event {
+    let presence = Presence {
+        match_type: MatchType::Exact,
+        text: "a".into(),
+        subscriber: "urn:uuid:s".into(),
+        active: true,
+        payload: None,
+    };
+    let time_ms = event("a", "").time_ms;
+    presence.event("/m", time_ms).expect("short")
+}
+
 pub(crate) fn every_part_and_form_of_an_event_survives(factory: &dyn Factory) {
     let log = Fixture::plain(factory);
     let full = Event {
@@ -90,6 +102,7 @@ pub(crate) fn every_part_and_form_of_an_event_survives(factory: &dyn Factory) {
         event("a", ""),
         with_key(with_id(full.clone(), "urn:x"), 3, 4),
         event("a", &"x".repeat(70_000)),
+        presence(),
         full,
     ];
     let cursors = log.store(events.to_vec());
@@ -106,10 +119,11 @@ pub(crate) fn every_part_and_form_of_an_event_survives(factory: &dyn Factory) {
         assert_eq!(seen.id.as_deref(), event.id.as_ref().map(|id| id.as_str()));
         let rest = (seen.private, seen.producer, seen.time_ms);
         assert_eq!(rest, (event.private, event.producer, event.time_ms));
+        assert_eq!(seen.presence, event.presence);
     }
     derived_forms(&log, log.bounds().head, &events, &cursors);
     forms_survive_a_merge(&log);
-    assert_eq!(log.all()[..4], expected);
+    assert_eq!(log.all()[..events.len()], expected);
     derived_forms(&log, log.bounds().head, &events, &cursors);
 }
 
@@ -119,7 +133,10 @@ fn forms_survive_a_merge(log: &Fixture) {
     let mut events = Vec::new();
     let mut cursors = Vec::new();
     for n in 0..600 {
-        let event = event("later", &n.to_string());
+        let event = match n % 7 {
+            3 => presence(),
+            _ => event("later", &n.to_string()),
+        };
         cursors.extend(log.store(vec![event.clone()]));
         events.push(event);
         if n % 50 == 1 {
@@ -145,7 +162,12 @@ fn derived_forms(log: &Fixture, mut from: Position, events: &[Event], cursors: &
         };
         for item in batch.records().take(events.len() - at) {
             let alone = block_of(&events[at], cursors[at], events[at].time_ms);
-            for form in [Form::EventStream, Form::Labelled, Form::Ndjson] {
+            for form in [
+                Form::EventStream,
+                Form::Labelled,
+                Form::Ndjson,
+                Form::Legacy,
+            ] {
                 assert_eq!(
                     item.frame(form),
                     alone.frame(0, form),
