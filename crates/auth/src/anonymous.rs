@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tidewire_core::{Grant, MatcherSet};
+use tidewire_core::{Dialect, Grant, MatcherSet};
 
 use crate::Role;
 
@@ -32,13 +32,15 @@ impl Anonymous {
         }
     }
 
-    pub(crate) fn grant(self, role: Role) -> Option<Grant> {
+    pub(crate) fn grant(self, role: Role, dialect: Dialect) -> Option<Grant> {
         self.allows(role).then(|| match role {
             Role::Publisher => Grant {
+                dialect,
                 publish: MatcherSet::any(),
                 ..Grant::default()
             },
             Role::Subscriber => Grant {
+                dialect,
                 subscribe: true,
                 ..Grant::default()
             },

@@ -1,25 +1,37 @@
-//! The claims that we read: the registered ones and those of the legacy Mercure protocol.
+//! The claims that we read: the registered ones, and what each dialect grants with.
 
 use serde_json::{Map, Value, json};
-use tidewire_core::{MatcherSet, PatternError, Patterns};
+use tidewire_core::Dialect;
 
-use crate::Refusal;
+use crate::{Detail, Refusal};
 
-/// How many selectors a token may have in one role.
+/// How many selectors a legacy token may have in one role.
 pub const SELECTORS_MAX: usize = 1000;
 
 /// The claim that holds the legacy grants.
 const CLAIM: &str = "mercure";
 /// Its other name, for issuers that allow only URLs as names of their own claims; where present it replaces the first.
 const CLAIM_URL: &str = "https://mercure.rocks/";
+/// The claim that holds the modern grants (RFC 9396).
+pub(crate) const DETAILS: &str = "authorization_details";
 
 /// What a token says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims {
-    /// Selectors of topics to publish to; `*` is every topic.
+    /// Legacy: selectors of topics to publish to; `*` is every topic.
     pub publish: Vec<String>,
-    /// Selectors of topics whose private events may be read; `*` is every topic.
+    /// Legacy: selectors of topics whose private events may be read; `*` is every topic.
     pub subscribe: Vec<String>,
+    /// Legacy: what others are shown of a subscriber.
+    pub payload: Option<Value>,
+    /// Modern: what it grants. `Some` makes it a modern token, even without any.
+    pub details: Option<Vec<Detail>>,
+    /// Modern: whom it is for (`aud`).
+    pub audience: Vec<String>,
+    /// Modern: the program that it was given to (`client_id`).
+    pub client_id: Option<String>,
+    /// When it was made, in milliseconds since 1970 (`iat`).
+    pub issued_ms: Option<u64>,
     /// When it ends, in milliseconds since 1970 (`exp`).
     pub expires_ms: Option<u64>,
     /// When it begins, in milliseconds since 1970 (`nbf`).
@@ -33,27 +45,68 @@ pub struct Claims {
 }
 
 impl Claims {
-    pub(crate) fn parse(payload: &Map<String, Value>) -> Result<Self, Refusal> {
-        let grants = match payload.get(CLAIM_URL).or(payload.get(CLAIM)) {
-            None | Some(Value::Null) => &Map::new(),
-            Some(Value::Object(grants)) => grants,
-            Some(_) => return Err(Refusal::Claim(CLAIM)),
-        };
-        Ok(Self {
-            publish: selectors(grants, "publish")?,
-            subscribe: selectors(grants, "subscribe")?,
+    /// In which dialect they are.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self.details {
+            Some(_) => Dialect::Modern,
+            None => Dialect::Legacy,
+        }
+    }
+
+    pub(crate) fn parse(payload: &Map<String, Value>, dialect: Dialect) -> Result<Self, Refusal> {
+        let mut claims = Self {
+            issued_ms: numeric_date(payload, "iat")?,
             expires_ms: numeric_date(payload, "exp")?,
             not_before_ms: numeric_date(payload, "nbf")?,
             subject: text(payload, "sub")?,
             issuer: text(payload, "iss")?,
             token_id: text(payload, "jti")?,
-        })
+            ..Self::default()
+        };
+        match dialect {
+            Dialect::Legacy => claims.parse_legacy(payload)?,
+            Dialect::Modern => {
+                claims.audience = audience(payload)?;
+                claims.client_id = text(payload, "client_id")?;
+                claims.details = Some(Detail::parse_all(payload.get(DETAILS))?);
+            }
+        }
+        Ok(claims)
+    }
+
+    /// mercure.md, 1.6. `aud` is whatever it likes there (1.5).
+    fn parse_legacy(&mut self, payload: &Map<String, Value>) -> Result<(), Refusal> {
+        let grants = match payload.get(CLAIM_URL).or(payload.get(CLAIM)) {
+            None | Some(Value::Null) => return Ok(()),
+            Some(Value::Object(grants)) => grants,
+            Some(_) => return Err(Refusal::Claim(CLAIM)),
+        };
+        self.publish = selectors(grants, "publish")?;
+        self.subscribe = selectors(grants, "subscribe")?;
+        self.payload = grants
+            .get("payload")
+            .filter(|value| !value.is_null())
+            .cloned();
+        Ok(())
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let mut payload =
-            json!({ CLAIM: { "publish": self.publish, "subscribe": self.subscribe } });
-        let dates = [("exp", self.expires_ms), ("nbf", self.not_before_ms)];
+        let mut payload = match &self.details {
+            Some(details) => {
+                let details: Vec<Value> = details.iter().map(Detail::to_json).collect();
+                json!({ DETAILS: details })
+            }
+            None => json!({ CLAIM: { "publish": self.publish, "subscribe": self.subscribe } }),
+        };
+        if let (None, Some(shown)) = (&self.details, &self.payload) {
+            payload[CLAIM]["payload"] = shown.clone();
+        }
+        let dates = [
+            ("iat", self.issued_ms),
+            ("exp", self.expires_ms),
+            ("nbf", self.not_before_ms),
+        ];
         for (name, ms) in dates {
             if let Some(ms) = ms {
                 payload[name] = (ms / 1000).into();
@@ -63,27 +116,20 @@ impl Claims {
             ("sub", &self.subject),
             ("iss", &self.issuer),
             ("jti", &self.token_id),
+            ("client_id", &self.client_id),
         ];
         for (name, value) in texts {
             if let Some(value) = value {
                 payload[name] = value.as_str().into();
             }
         }
+        match self.audience.as_slice() {
+            [] => {}
+            [one] => payload["aud"] = one.as_str().into(),
+            several => payload["aud"] = several.into(),
+        }
         payload
     }
-}
-
-/// Selectors as matchers (mercure.md, 1.2). One that can be neither a topic nor a template matches none, and is left out.
-///
-/// # Errors
-/// For a template that the hub does not take: whoever made the token means it to match.
-pub(crate) fn matchers(selectors: &[String], patterns: &Patterns) -> Result<MatcherSet, Refusal> {
-    let matcher = |selector: &String| match patterns.selector(selector) {
-        Ok(matcher) => Some(Ok(matcher)),
-        Err(PatternError::Topic(_)) => None,
-        Err(error) => Some(Err(Refusal::Pattern(error))),
-    };
-    selectors.iter().filter_map(matcher).collect()
 }
 
 fn selectors(grants: &Map<String, Value>, name: &'static str) -> Result<Vec<String>, Refusal> {
@@ -91,6 +137,20 @@ fn selectors(grants: &Map<String, Value>, name: &'static str) -> Result<Vec<Stri
     match grants.get(name) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(items)) if items.len() <= SELECTORS_MAX => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
+            .collect(),
+        Some(_) => Err(wrong()),
+    }
+}
+
+/// RFC 7519, section 4.1.3: one string, or an array of them.
+fn audience(payload: &Map<String, Value>) -> Result<Vec<String>, Refusal> {
+    let wrong = || Refusal::Claim("aud");
+    match payload.get("aud") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(one)) => Ok(vec![one.clone()]),
+        Some(Value::Array(items)) => items
             .iter()
             .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
             .collect(),

@@ -1,99 +1,63 @@
 //! The decision.
 
-use std::fmt;
+use tidewire_core::{Dialect, Grant, MatcherSet, PatternError, Patterns, Payload};
 
-use tidewire_core::{Grant, Patterns};
+use crate::case::Case;
+use crate::{Anonymous, Claims, Detail, DetailError, Keys, Question, Refusal, Role};
 
-use crate::claims::matchers;
-use crate::jws::Jws;
-use crate::{Anonymous, Claims, Key, Keys, Refusal, signature};
-
-/// What a request wants to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It publishes.
-    Publisher,
-    /// It subscribes.
-    Subscriber,
-}
-
-impl Role {
-    pub(crate) fn verb(self) -> &'static str {
-        match self {
-            Self::Publisher => "publish",
-            Self::Subscriber => "subscribe",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Publisher => "publisher",
-            Self::Subscriber => "subscriber",
-        })
-    }
-}
-
-/// Decides what a request may do in a role. `presented` is the token it carries; `patterns` makes matchers of the templates that it
-/// names, within the hub's limits; `now_ms` is in milliseconds since 1970.
+/// Decides what a request may do in a role. `patterns` makes matchers of the patterns that a token names, within the hub's limits.
 ///
 /// A token that is bad is refused even where none is needed: falling back would hide the mistake.
 /// The grant says what this role may: a publisher's has `publish`, a subscriber's `subscribe` and `private`.
+/// What it does not ask: whether somebody revoked the token ([`crate::Revocations`]).
 ///
 /// # Errors
 /// Says why not.
 pub fn decide(
-    presented: Option<&str>,
-    role: Role,
+    question: &Question<'_>,
     keys: &Keys,
     anonymous: Anonymous,
     patterns: &Patterns,
-    now_ms: u64,
 ) -> Result<Grant, Refusal> {
-    let Some(token) = presented else {
-        return anonymous.grant(role).ok_or(Refusal::Missing(role));
+    let role = question.role;
+    let Some(presented) = question.presented else {
+        let dialect = question.dialect.unwrap_or_default();
+        return anonymous.grant(role, dialect).ok_or(Refusal::Missing(role));
     };
-    let key = keys.of(role).ok_or(Refusal::NoKey(role))?;
-    let claims = verify(token, key, now_ms)?;
-    grant(claims, role, patterns)
+    if !keys.can_verify(role) {
+        return Err(Refusal::NoKey(role));
+    }
+    let case = Case::open(question, presented.token, presented.from, keys)?;
+    case.judge()?;
+    let mut grant = grant(case.into_claims()?, role, patterns)?;
+    grant.expires_ms = grant.expires_ms.map(|ms| ms.saturating_add(keys.leeway_ms));
+    Ok(grant)
 }
 
-fn verify(token: &str, key: &Key, now_ms: u64) -> Result<Claims, Refusal> {
-    let jws = Jws::parse(token)?;
-    let algorithm = jws.algorithm()?;
-    // RFC 8725, section 3.1: the key says which algorithm, never the token.
-    if algorithm != key.algorithm.name() {
-        return Err(Refusal::Algorithm {
-            token: algorithm,
-            key: key.algorithm,
-        });
-    }
-    // RFC 7515, section 4.1.11: an extension that is not understood makes the JWS invalid; we understand none.
-    if jws.header.contains_key("crit") {
-        return Err(Refusal::Critical);
-    }
-    signature::check(jws.signed, jws.signature, key)?;
-    let claims = Claims::parse(&jws.payload)?;
-    in_its_time(&claims, now_ms)?;
-    Ok(claims)
+/// In which dialect a refusal is answered: the request's, else the token's. A publish is legacy if its token is one that a legacy
+/// key of its role has signed, whatever else is wrong with it; anything else is modern (mercure.md, section 3).
+#[must_use]
+pub fn dialect_of(question: &Question<'_>, keys: &Keys) -> Dialect {
+    let of_token = || {
+        let presented = question.presented?;
+        let case = Case::open(question, presented.token, presented.from, keys).ok()?;
+        (case.dialect == Dialect::Legacy && case.signature().is_ok()).then_some(Dialect::Legacy)
+    };
+    question
+        .dialect
+        .or_else(of_token)
+        .unwrap_or(Dialect::Modern)
 }
 
-fn in_its_time(claims: &Claims, now_ms: u64) -> Result<(), Refusal> {
-    // RFC 7519, section 4.1.4: on or after `exp` it must not be accepted.
-    match claims.expires_ms {
-        Some(expires_ms) if now_ms >= expires_ms => return Err(Refusal::Expired { expires_ms }),
-        _ => {}
-    }
-    // RFC 7519, section 4.1.5: before `nbf` it must not be accepted.
-    match claims.not_before_ms {
-        Some(not_before_ms) if now_ms < not_before_ms => Err(Refusal::NotYet { not_before_ms }),
-        _ => Ok(()),
-    }
-}
-
-fn grant(claims: Claims, role: Role, patterns: &Patterns) -> Result<Grant, Refusal> {
+/// What claims that have been checked grant in a role.
+pub(crate) fn grant(claims: Claims, role: Role, patterns: &Patterns) -> Result<Grant, Refusal> {
+    let (topics, payloads) = match &claims.details {
+        None => legacy(&claims, role, patterns)?,
+        Some(details) => modern(details, role, patterns)?,
+    };
     let mut grant = Grant {
+        dialect: claims.dialect(),
+        issued_ms: claims.issued_ms,
         expires_ms: claims.expires_ms,
         issuer: claims.issuer,
         subject: claims.subject,
@@ -101,15 +65,63 @@ fn grant(claims: Claims, role: Role, patterns: &Patterns) -> Result<Grant, Refus
         ..Grant::default()
     };
     match role {
-        Role::Publisher => grant.publish = matchers(&claims.publish, patterns)?,
+        // Public events are for whoever has a token that is good; publishing needs a topic to publish to.
+        Role::Publisher if topics.is_empty() => return Err(Refusal::NotGranted(role)),
+        Role::Publisher => grant.publish = topics,
         Role::Subscriber => {
             grant.subscribe = true;
-            grant.private = matchers(&claims.subscribe, patterns)?;
+            grant.private = topics;
+            grant.payloads = payloads;
         }
     }
-    // Public events are for whoever has a token that is good; publishing needs a topic to publish to.
-    if role == Role::Publisher && grant.publish.is_empty() {
-        return Err(Refusal::NotGranted(role));
-    }
     Ok(grant)
+}
+
+type Topics = (MatcherSet, Vec<Payload>);
+
+fn legacy(claims: &Claims, role: Role, patterns: &Patterns) -> Result<Topics, Refusal> {
+    let selectors = match role {
+        Role::Publisher => &claims.publish,
+        Role::Subscriber => &claims.subscribe,
+    };
+    let payload = claims.payload.as_ref().map(|payload| Payload {
+        topics: MatcherSet::any(),
+        json: payload.to_string().into(),
+    });
+    let matchers = matchers(selectors, patterns)?;
+    Ok((matchers, payload.into_iter().collect()))
+}
+
+/// Selectors as matchers (mercure.md, 1.2). One that can be neither a topic nor a template matches none, and is left out. A
+/// template that the hub does not take is refused: whoever made the token means it to match.
+fn matchers(selectors: &[String], patterns: &Patterns) -> Result<MatcherSet, Refusal> {
+    let matcher = |selector: &String| match patterns.selector(selector) {
+        Ok(matcher) => Some(Ok(matcher)),
+        Err(PatternError::Topic(_)) => None,
+        Err(error) => Some(Err(Refusal::Pattern(error))),
+    };
+    selectors.iter().filter_map(matcher).collect()
+}
+
+/// Every detail is looked at, those of the other role too: a defect in one spoils the token (mercure.md, 2.35).
+fn modern(details: &[Detail], role: Role, patterns: &Patterns) -> Result<Topics, Refusal> {
+    let (mut granted, mut payloads) = (Vec::new(), Vec::new());
+    for (index, detail) in details.iter().enumerate() {
+        let topics = detail.matchers(patterns).map_err(|error| {
+            if error.is_temporary() {
+                return Refusal::Pattern(error);
+            }
+            let why = DetailError::Pattern(error);
+            Refusal::Detail { index, why }
+        })?;
+        if !detail.grants(role) {
+            continue;
+        }
+        granted.extend(topics.iter().cloned());
+        if let Some(payload) = &detail.payload {
+            let json = payload.to_string().into();
+            payloads.push(Payload { topics, json });
+        }
+    }
+    Ok((granted.into_iter().collect(), payloads))
 }

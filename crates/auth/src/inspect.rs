@@ -22,7 +22,7 @@ pub struct Inspection {
 /// If it is no token at all.
 pub fn inspect(token: &str) -> Result<Inspection, Refusal> {
     let jws = Jws::parse(token)?;
-    let claims = Claims::parse(&jws.payload);
+    let claims = Claims::parse(&jws.payload, jws.dialect());
     Ok(Inspection {
         header: Value::Object(jws.header),
         payload: Value::Object(jws.payload),

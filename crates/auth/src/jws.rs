@@ -3,11 +3,17 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use tidewire_core::Dialect;
 
 use crate::Refusal;
+use crate::claims::DETAILS;
+use crate::json::{self, JsonError};
 
 /// The longest token that is looked at, in bytes. Header limits of servers and proxies are at most this.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// How much of a name that a token gives goes into messages, in characters.
+const SHOWN_MAX: usize = 64;
 
 /// The parts of a token. Nothing in it is to be believed before its signature has been checked.
 #[derive(Debug)]
@@ -37,26 +43,60 @@ impl<'a> Jws<'a> {
         }
         Ok(Self {
             signed,
-            header: object(header).ok_or(Refusal::Malformed("header"))?,
-            payload: object(payload).ok_or(Refusal::Malformed("payload"))?,
+            header: object(header, "header")?,
+            payload: object(payload, "payload")?,
             signature,
         })
     }
 
-    /// The algorithm that the header names, shortened: it goes into messages.
-    pub(crate) fn algorithm(&self) -> Result<String, Refusal> {
+    /// mercure.md, section 3: `authorization_details` or `typ` make it modern. Unverified: it says only by which rules it is judged.
+    pub(crate) fn dialect(&self) -> Dialect {
+        if self.is_access_token() || self.payload.contains_key(DETAILS) {
+            Dialect::Modern
+        } else {
+            Dialect::Legacy
+        }
+    }
+
+    /// mercure.md, 2.31: `typ`, in any case, with or without the media type's first half (RFC 9068, section 4).
+    pub(crate) fn is_access_token(&self) -> bool {
+        let typ = self.header.get("typ").and_then(Value::as_str);
+        typ.is_some_and(|typ| {
+            ["at+jwt", "application/at+jwt"]
+                .iter()
+                .any(|name| typ.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// The algorithm that the header names.
+    pub(crate) fn algorithm(&self) -> Result<&str, Refusal> {
         let name = self.header.get("alg").and_then(Value::as_str);
-        Ok(name
-            .ok_or(Refusal::Malformed("header"))?
-            .chars()
-            .take(16)
-            .collect())
+        name.ok_or(Refusal::Malformed("header"))
+    }
+
+    /// The key that the header names. RFC 7515, section 4.1.4: a string.
+    pub(crate) fn key_id(&self) -> Result<Option<&str>, Refusal> {
+        match self.header.get("kid") {
+            None => Ok(None),
+            Some(Value::String(kid)) => Ok(Some(kid)),
+            Some(_) => Err(Refusal::Malformed("header")),
+        }
     }
 }
 
-fn object(part: &str) -> Option<Map<String, Value>> {
-    match serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()? {
-        Value::Object(object) => Some(object),
-        _ => None,
-    }
+/// Something that a token says, short enough for a message.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).collect()
+}
+
+fn object(part: &str, name: &'static str) -> Result<Map<String, Value>, Refusal> {
+    let malformed = Refusal::Malformed(name);
+    let Ok(bytes) = URL_SAFE_NO_PAD.decode(part) else {
+        return Err(malformed);
+    };
+    json::object(&bytes).map_err(|error| match error {
+        JsonError::Shape => malformed,
+        JsonError::Duplicate => Refusal::Duplicate(name),
+        JsonError::Depth => Refusal::TooDeep(name),
+    })
 }

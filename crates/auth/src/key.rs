@@ -1,57 +1,33 @@
-//! Keys: what signatures are checked with.
+//! One key: what signatures are checked with.
 
 use std::fmt;
-use std::str::FromStr;
 
-use crate::Role;
+use crate::{Algorithm, Algorithms};
 
-/// A signature algorithm (RFC 7518, section 3.1). `none` is not among them and never will be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// HMAC with SHA-256.
-    #[default]
-    Hs256,
-    /// HMAC with SHA-384.
-    Hs384,
-    /// HMAC with SHA-512.
-    Hs512,
-}
-
-impl Algorithm {
-    /// As a token's header spells it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-        }
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Hs256, Self::Hs384, Self::Hs512]
-            .into_iter()
-            .find(|algorithm| algorithm.name() == text)
-            .ok_or_else(|| format!("{text:?} is not one of HS256, HS384, HS512"))
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A key and the one algorithm that it is for, so that a token cannot choose another (RFC 8725, section 3.1).
+/// A key and the algorithms that it is for, so that a token cannot choose another (RFC 8725, section 3.1).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) secret: Box<[u8]>,
+    pub(crate) material: Material,
+    pub(crate) algorithms: Algorithms,
+    pub(crate) id: Option<Box<str>>,
+}
+
+/// What a key is made of.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Material {
+    /// A secret that both sides share.
+    Secret(Box<[u8]>),
+}
+
+impl Material {
+    /// Which algorithms this kind of key can be for: never those of another kind, whatever a token or a file says.
+    pub(crate) fn algorithms(&self) -> Algorithms {
+        match self {
+            Self::Secret(_) => [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512]
+                .into_iter()
+                .collect(),
+        }
+    }
 }
 
 /// Why bytes are no key.
@@ -62,6 +38,8 @@ pub enum KeyError {
     Empty,
     /// They are a PEM file. A public key taken for a shared secret would let anybody sign.
     Pem,
+    /// The key is of another kind than this algorithm wants.
+    Algorithm(Algorithm),
 }
 
 impl fmt::Display for KeyError {
@@ -72,45 +50,114 @@ impl fmt::Display for KeyError {
                 f,
                 "the key is a PEM file, but a shared secret (HS256, HS384, HS512) is wanted"
             ),
+            Self::Algorithm(algorithm) => {
+                write!(f, "the key is of another kind than {algorithm} wants")
+            }
         }
     }
 }
 
 impl std::error::Error for KeyError {}
 
+/// Why a key is weaker than it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Weakness {
+    /// A shared secret shorter than its algorithm's hash, which RFC 7518, section 3.2, asks for. Shorter ones are in wide use.
+    Short {
+        /// How long it is.
+        bytes: usize,
+        /// How long it should be.
+        bytes_min: usize,
+    },
+    /// A secret that documentation has printed: everybody knows it.
+    WellKnown,
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short { bytes, bytes_min } => write!(
+                f,
+                "has {bytes} bytes, shorter than its algorithm's hash, which makes it easier to guess; \
+                 {bytes_min} or more are safe (RFC 7518, section 3.2)"
+            ),
+            Self::WellKnown => write!(
+                f,
+                "is one that stands in public documentation: anybody can sign with it"
+            ),
+        }
+    }
+}
+
+/// Secrets that stand in the reference hub's documentation and images.
+const WELL_KNOWN: [&[u8]; 3] = [
+    b"!ChangeThisMercureHubJWTSecretKey!",
+    b"!ChangeMe!",
+    b"!UnsecureChangeMe!",
+];
+
 impl Key {
-    /// A shared secret. The bytes are taken as they are: no base64, no trimming.
+    /// A shared secret for one algorithm. The bytes are taken as they are: no base64, no trimming.
     ///
     /// # Errors
-    /// If there are none, or they are a PEM file.
+    /// If there are none, they are a PEM file, or the algorithm wants no shared secret.
     pub fn hmac(secret: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
         if secret.is_empty() {
             return Err(KeyError::Empty);
         }
+        // A public key taken for a shared secret is how RS256 is confused with HS256 (RFC 8725, section 2.1).
         if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
             return Err(KeyError::Pem);
         }
-        Ok(Self {
-            algorithm,
-            secret: secret.into(),
+        Self::of(Material::Secret(secret.into()), algorithm.into())
+            .ok_or(KeyError::Algorithm(algorithm))
+    }
+
+    /// `None` if the material is for none of these algorithms.
+    pub(crate) fn of(material: Material, algorithms: Algorithms) -> Option<Self> {
+        let algorithms = material.algorithms().and(algorithms);
+        (!algorithms.is_empty()).then_some(Self {
+            material,
+            algorithms,
+            id: None,
         })
     }
 
-    /// What it is for.
+    /// With a name by which tokens may ask for it (`kid`).
     #[must_use]
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+    pub fn with_id(mut self, id: &str) -> Self {
+        self.id = Some(id.into());
+        self
     }
 
-    /// Whether it is as long as its algorithm's hash, which RFC 7518, section 3.2, asks for. Shorter ones are in wide use.
+    /// Its name (`kid`), if it has one.
     #[must_use]
-    pub fn is_long_enough(&self) -> bool {
-        let hash_bytes = match self.algorithm {
-            Algorithm::Hs256 => 32,
-            Algorithm::Hs384 => 48,
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// What it is for; at least one.
+    #[must_use]
+    pub fn algorithms(&self) -> Algorithms {
+        self.algorithms
+    }
+
+    /// Why it is weaker than it should be, for whoever configured it.
+    #[must_use]
+    pub fn weakness(&self) -> Option<Weakness> {
+        let Material::Secret(secret) = &self.material;
+        if WELL_KNOWN.contains(&&secret[..]) {
+            return Some(Weakness::WellKnown);
+        }
+        let hash_bytes = |algorithm| match algorithm {
             Algorithm::Hs512 => 64,
+            Algorithm::Hs384 => 48,
+            _ => 32,
         };
-        self.secret.len() >= hash_bytes
+        let bytes_min = self.algorithms.iter().map(hash_bytes).min()?;
+        let bytes = secret.len();
+        (bytes < bytes_min).then_some(Weakness::Short { bytes, bytes_min })
     }
 }
 
@@ -118,33 +165,8 @@ impl Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
-            .field("algorithm", &self.algorithm)
+            .field("id", &self.id)
+            .field("algorithms", &self.algorithms)
             .finish_non_exhaustive()
-    }
-}
-
-/// The keys of a hub. The two roles are apart: a subscriber's key cannot sign a publisher's token.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Keys {
-    /// Checks publishers' tokens.
-    pub publisher: Option<Key>,
-    /// Checks subscribers' tokens.
-    pub subscriber: Option<Key>,
-}
-
-impl Keys {
-    /// Whether there is no key at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.publisher.is_none() && self.subscriber.is_none()
-    }
-
-    /// The key for a role.
-    #[must_use]
-    pub fn of(&self, role: Role) -> Option<&Key> {
-        match role {
-            Role::Publisher => self.publisher.as_ref(),
-            Role::Subscriber => self.subscriber.as_ref(),
-        }
     }
 }

@@ -1,25 +1,41 @@
 //! Who may do what: a token, the keys and the time of day to a [`Grant`] or a [`Refusal`]; and tokens and keys made.
 //!
-//! Pure: the time is an argument and so is chance. No socket, no key file and no HTTP here: finding the token in a request is
-//! `tidewire-http`'s, reading keys is the binary's. Source: RFC 7515 (JWS), RFC 7519 (JWT), and the claims of the legacy
-//! Mercure protocol (shared/protocol/mercure.md, 1.5 to 1.8).
+//! Pure: the time is an argument and so is chance. No socket, no key file and no HTTP here: finding the token in a request and
+//! fetching keys is `tidewire-http`'s, reading keys is the binary's. Source: RFC 7515 (JWS), RFC 7519 (JWT), RFC 9068 (access
+//! tokens), RFC 9396 (authorization details), and shared/protocol/mercure.md, 1.5 to 1.8 and 2.30 to 2.36.
 
+mod algorithm;
 mod anonymous;
+mod case;
 mod claims;
 mod decide;
+mod detail;
 mod inspect;
+mod json;
 mod jws;
 mod key;
+mod key_set;
+mod keys;
 mod mint;
+mod question;
 mod refusal;
 mod signature;
 
+pub use algorithm::{Algorithm, Algorithms};
 pub use anonymous::Anonymous;
+pub use case::Check;
 pub use claims::{Claims, SELECTORS_MAX};
-pub use decide::{Role, decide};
+pub use decide::{decide, dialect_of};
+pub use detail::{
+    DETAIL_MATCH_BYTES_MAX, DETAIL_TOPICS_MAX, DETAIL_TYPE, DETAILS_MAX, Detail, DetailError,
+    TopicMatch,
+};
 pub use inspect::{Inspection, inspect};
 pub use jws::TOKEN_BYTES_MAX;
-pub use key::{Algorithm, Key, KeyError, Keys};
+pub use key::{Key, KeyError, Weakness};
+pub use key_set::{KEYS_PER_SET_MAX, KEYS_TRIED_MAX, KeySet};
+pub use keys::{Issuer, Keys};
 pub use mint::{KEY_BYTES, MintError, keygen, mint};
+pub use question::{Carrier, Presented, Question, Role};
 pub use refusal::Refusal;
-pub use tidewire_core::Grant;
+pub use tidewire_core::{Dialect, Grant, Payload};

@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use tidewire_core::Dialect;
 
 use crate::jws::TOKEN_BYTES_MAX;
 use crate::{Claims, Key, SELECTORS_MAX, signature};
@@ -49,7 +50,7 @@ impl fmt::Display for MintError {
 
 impl std::error::Error for MintError {}
 
-/// A token in the legacy dialect.
+/// A token in the dialect of its claims, signed with the first algorithm that the key is for.
 ///
 /// # Errors
 /// If it would be one that no hub takes.
@@ -58,10 +59,18 @@ pub fn mint(claims: &Claims, key: &Key) -> Result<String, MintError> {
     if count > SELECTORS_MAX {
         return Err(MintError::Selectors(count));
     }
-    let header = json!({ "alg": key.algorithm.name(), "typ": "JWT" });
+    let algorithm = key.algorithms.iter().next().ok_or(MintError::Unsigned)?;
+    let typ = match claims.dialect() {
+        Dialect::Legacy => "JWT",
+        Dialect::Modern => "at+jwt",
+    };
+    let mut header = json!({ "alg": algorithm.name(), "typ": typ });
+    if let Some(id) = key.id() {
+        header["kid"] = id.into();
+    }
     let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(&header), part(&claims.to_json()));
-    let signature = signature::sign(&signed, key).ok_or(MintError::Unsigned)?;
+    let signature = signature::sign(&signed, key, algorithm).ok_or(MintError::Unsigned)?;
     let token = format!("{signed}.{signature}");
     if token.len() > TOKEN_BYTES_MAX {
         return Err(MintError::TooLong(token.len()));

@@ -5,7 +5,7 @@ use std::fmt;
 use tidewire_core::PatternError;
 
 use crate::jws::TOKEN_BYTES_MAX;
-use crate::{Algorithm, Role};
+use crate::{Algorithms, DetailError, Role};
 
 /// Why a request was refused. For the log in full; to strangers say no more than [`Refusal::error_code`] and this sentence,
 /// which holds no secret.
@@ -21,16 +21,61 @@ pub enum Refusal {
     },
     /// It is no JWS in compact form; says which part is wrong.
     Malformed(&'static str),
+    /// A member of this part is there twice, so that two readers could understand it differently.
+    Duplicate(&'static str),
+    /// This part is nested deeper than anything that a token needs.
+    TooDeep(&'static str),
+    /// It is a modern token in a URL, which ends up in logs and histories (mercure.md, 2.30).
+    QueryModern,
+    /// The request is in the modern dialect and its token in the legacy one.
+    DialectOfRequest,
+    /// It is no access token by its header's `typ`, or no legacy token is good here (mercure.md, 2.31).
+    NoType,
+    /// Nobody trusts its issuer.
+    Issuer {
+        /// Whom it names, shortened.
+        named: Option<String>,
+    },
+    /// Its issuer has no say in this role.
+    IssuerRole {
+        /// The issuer.
+        issuer: String,
+        /// The role.
+        role: Role,
+    },
+    /// None of the keys that might have signed it is known. Keys that are fetched may have changed.
+    UnknownKey {
+        /// Whose keys; `None`: the hub's own.
+        issuer: Option<String>,
+        /// The key that it names, shortened.
+        kid: Option<String>,
+    },
+    /// It is for another hub.
+    Audience {
+        /// What this one is called.
+        hub: String,
+    },
+    /// It never ends, and a modern one must.
+    NoExpiry,
+    /// One of its authorization details is wrong.
+    Detail {
+        /// Which, counted from 0.
+        index: usize,
+        /// What is wrong.
+        why: DetailError,
+    },
+    /// It was good and has been taken back.
+    Revoked,
     /// Its header demands an extension (`crit`) that we do not know.
     Critical,
     /// The hub has no key for this role, so it can check no token.
     NoKey(Role),
-    /// It is signed with another algorithm than the key is for.
+    /// It is signed with another algorithm than the keys are for.
     Algorithm {
         /// What its header says, shortened.
         token: String,
-        /// What the key is for.
-        key: Algorithm,
+        /// What the keys are for.
+        keys: Algorithms,
     },
     /// The signature is not the key's.
     Signature,
@@ -61,6 +106,7 @@ impl Refusal {
         match self {
             Self::Missing(_) => None,
             Self::NotGranted(_) => Some("insufficient_scope"),
+            Self::QueryModern => Some("invalid_request"),
             _ => Some("invalid_token"),
         }
     }
@@ -77,6 +123,56 @@ impl fmt::Display for Refusal {
             Self::Malformed(part) => {
                 write!(f, "the token is no signed JWT: its {part} cannot be read")
             }
+            Self::Duplicate(part) => write!(f, "the token's {part} has a member twice"),
+            Self::TooDeep(part) => write!(f, "the token's {part} is nested too deep"),
+            Self::QueryModern => write!(
+                f,
+                "an access token must not stand in the URL: send it in `Authorization: Bearer` or in the hub's cookie"
+            ),
+            Self::DialectOfRequest => write!(
+                f,
+                "the token is one of the older protocol, which `match` parameters do not take: ask with `topic`, or send an \
+                 access token (`typ` `at+jwt`)"
+            ),
+            Self::NoType => write!(
+                f,
+                "the token's header does not say that it is an access token: its `typ` must be `at+jwt`"
+            ),
+            Self::Issuer { named: Some(name) } => {
+                write!(
+                    f,
+                    "this hub does not trust the token's issuer {name:?} (`iss`)"
+                )
+            }
+            Self::Issuer { named: None } => write!(f, "the token names no issuer (`iss`)"),
+            Self::IssuerRole { issuer, role } => {
+                write!(
+                    f,
+                    "this hub takes no {role} tokens of the issuer {issuer:?}"
+                )
+            }
+            Self::UnknownKey { issuer, kid } => {
+                write!(f, "this hub knows no key")?;
+                if let Some(issuer) = issuer {
+                    write!(f, " of the issuer {issuer:?}")?;
+                }
+                match kid {
+                    Some(kid) => write!(f, " that is called {kid:?} (`kid`)"),
+                    None => write!(f, " that could have signed the token"),
+                }
+            }
+            Self::Audience { hub } => {
+                write!(
+                    f,
+                    "the token is not for this hub: its `aud` must contain {hub:?}"
+                )
+            }
+            Self::NoExpiry => write!(f, "the token has no end (`exp`), and an access token must"),
+            Self::Detail { index, why } => write!(
+                f,
+                "the token's authorization detail {index} cannot be used: {why}"
+            ),
+            Self::Revoked => write!(f, "the token has been revoked"),
             Self::Critical => write!(
                 f,
                 "the token's header demands an extension (`crit`) that this hub does not know"
@@ -85,9 +181,9 @@ impl fmt::Display for Refusal {
                 f,
                 "this hub has no {role} key, so it can check no token; send none, or start it with --{role}-key-file"
             ),
-            Self::Algorithm { token, key } => write!(
+            Self::Algorithm { token, keys } => write!(
                 f,
-                "the token is signed with {token:?}, but the hub's key is for {key}"
+                "the token is signed with {token:?}, but the hub's key is for {keys}"
             ),
             Self::Signature => write!(f, "the token's signature does not fit the hub's key"),
             Self::Expired { .. } => write!(f, "the token has expired"),

@@ -5,8 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tidewire_auth::{
-    Algorithm, Anonymous, Claims, Grant, Key, KeyError, Keys, Refusal, Role, SELECTORS_MAX,
-    TOKEN_BYTES_MAX, decide, inspect, keygen, mint,
+    Algorithm, Anonymous, Carrier, Claims, Grant, Key, KeyError, Keys, Presented, Question,
+    Refusal, Role, SELECTORS_MAX, TOKEN_BYTES_MAX, Weakness, inspect, keygen, mint,
 };
 use tidewire_core::{PatternError, Patterns};
 
@@ -19,8 +19,9 @@ fn key(algorithm: Algorithm) -> Key {
 
 fn keys() -> Keys {
     Keys {
-        publisher: Some(key(Algorithm::Hs256)),
-        subscriber: Some(key(Algorithm::Hs256)),
+        publisher: Some(key(Algorithm::Hs256).into()),
+        subscriber: Some(key(Algorithm::Hs256).into()),
+        ..Keys::default()
     }
 }
 
@@ -41,26 +42,29 @@ fn token(header: &Value, payload: &Value) -> String {
     format!("{signed}.{}", signature.unwrap())
 }
 
+fn decide(
+    token: Option<&str>,
+    role: Role,
+    keys: &Keys,
+    anonymous: Anonymous,
+) -> Result<Grant, Refusal> {
+    let from = Carrier::Header;
+    let question = Question {
+        presented: token.map(|token| Presented { token, from }),
+        role,
+        dialect: None,
+        audience: "https://hub.example/.well-known/mercure",
+        now_ms: NOW_MS,
+    };
+    tidewire_auth::decide(&question, keys, anonymous, &Patterns::default())
+}
+
 fn publisher(token: &str) -> Result<Grant, Refusal> {
-    decide(
-        Some(token),
-        Role::Publisher,
-        &keys(),
-        Anonymous::All,
-        &Patterns::default(),
-        NOW_MS,
-    )
+    decide(Some(token), Role::Publisher, &keys(), Anonymous::All)
 }
 
 fn subscriber(token: &str) -> Result<Grant, Refusal> {
-    decide(
-        Some(token),
-        Role::Subscriber,
-        &keys(),
-        Anonymous::All,
-        &Patterns::default(),
-        NOW_MS,
-    )
+    decide(Some(token), Role::Subscriber, &keys(), Anonymous::All)
 }
 
 fn accepts(grant: &Grant, topics: &[&str]) -> Vec<bool> {
@@ -150,7 +154,7 @@ fn the_key_says_which_algorithm() {
     let refused = |token: &str| {
         Err(Refusal::Algorithm {
             token: token.into(),
-            key: Algorithm::Hs256,
+            keys: Algorithm::Hs256.into(),
         })
     };
     for (header, want) in [
@@ -161,7 +165,7 @@ fn the_key_says_which_algorithm() {
         (json!({"alg": "None"}), refused("None")),
         (json!({"alg": "hs256"}), refused("hs256")),
         (json!({"alg": "RS256"}), refused("RS256")),
-        (json!({"alg": "x".repeat(100)}), refused(&"x".repeat(16))),
+        (json!({"alg": "x".repeat(100)}), refused(&"x".repeat(64))),
         (json!({"alg": null}), Err(Refusal::Malformed("header"))),
         (json!({}), Err(Refusal::Malformed("header"))),
         (
@@ -176,21 +180,11 @@ fn the_key_says_which_algorithm() {
         );
     }
     let keys = Keys {
-        publisher: Some(key(Algorithm::Hs512)),
+        publisher: Some(key(Algorithm::Hs512).into()),
         ..Keys::default()
     };
     let hs512 = token(&json!({"alg": "HS512"}), &payload);
-    assert!(
-        decide(
-            Some(&hs512),
-            Role::Publisher,
-            &keys,
-            Anonymous::None,
-            &Patterns::default(),
-            NOW_MS
-        )
-        .is_ok()
-    );
+    assert!(decide(Some(&hs512), Role::Publisher, &keys, Anonymous::None).is_ok());
 }
 
 #[test]
@@ -237,7 +231,7 @@ fn anonymous_requests_get_what_is_open() {
     ] {
         let anonymous: Anonymous = mode.parse().unwrap();
         assert_eq!(anonymous.to_string(), mode);
-        let got = decide(None, role, &keys(), anonymous, &Patterns::default(), NOW_MS);
+        let got = decide(None, role, &keys(), anonymous);
         assert_eq!(got.is_ok(), allowed, "{mode} {role}");
         match got {
             Ok(grant) => {
@@ -258,13 +252,11 @@ fn roles_are_apart() {
         &json!({"mercure": {"publish": ["*"]}}),
     );
     let keys = Keys {
-        publisher: Some(Key::hmac(b"another", Algorithm::Hs256).unwrap()),
-        subscriber: Some(key(Algorithm::Hs256)),
+        publisher: Some(Key::hmac(b"another", Algorithm::Hs256).unwrap().into()),
+        subscriber: Some(key(Algorithm::Hs256).into()),
+        ..Keys::default()
     };
-    let patterns = Patterns::default();
-    let ask = |role, keys: &Keys| {
-        decide(Some(&good), role, keys, Anonymous::All, &patterns, NOW_MS).map(drop)
-    };
+    let ask = |role, keys: &Keys| decide(Some(&good), role, keys, Anonymous::All).map(drop);
     assert_eq!(ask(Role::Publisher, &keys), Err(Refusal::Signature));
     assert_eq!(ask(Role::Subscriber, &keys), Ok(()));
     let none = Keys::default();
@@ -284,26 +276,22 @@ fn what_is_minted_is_granted() {
         subject: Some("alice".into()),
         issuer: Some("https://issuer".into()),
         token_id: Some("7".into()),
+        payload: Some(json!({"name": "Alice"})),
+        issued_ms: Some(NOW_MS),
+        ..Claims::default()
     };
     for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
         let secret = keygen(&[7; tidewire_auth::KEY_BYTES]);
         let key = Key::hmac(secret.as_bytes(), algorithm).unwrap();
-        assert!(key.is_long_enough());
+        assert_eq!(key.weakness(), None);
         let token = mint(&claims, &key).unwrap();
         assert_eq!(inspect(&token).unwrap().claims, Ok(claims.clone()));
         let keys = Keys {
-            publisher: Some(key),
+            publisher: Some(key.into()),
             ..Keys::default()
         };
-        let grant = decide(
-            Some(&token),
-            Role::Publisher,
-            &keys,
-            Anonymous::None,
-            &Patterns::default(),
-            NOW_MS,
-        )
-        .unwrap();
+        let grant = decide(Some(&token), Role::Publisher, &keys, Anonymous::None).unwrap();
+        assert_eq!(grant.issued_ms, claims.issued_ms);
         assert_eq!(accepts(&grant, &["a", "ü/\"1", "b"]), [true, true, false]);
         let who = (
             grant.subject.as_deref(),
@@ -330,9 +318,17 @@ fn keys_are_checked_and_kept_secret() {
         !shown.contains("Change") && !shown.contains("67"),
         "{shown}"
     );
-    assert!(
-        !Key::hmac(b"short", Algorithm::Hs256)
-            .unwrap()
-            .is_long_enough()
+    let weakness = |secret: &[u8], algorithm| Key::hmac(secret, algorithm).unwrap().weakness();
+    let short = |bytes, bytes_min| Some(Weakness::Short { bytes, bytes_min });
+    assert_eq!(weakness(&[7; 31], Algorithm::Hs256), short(31, 32));
+    assert_eq!(weakness(&[7; 32], Algorithm::Hs256), None);
+    assert_eq!(weakness(&[7; 63], Algorithm::Hs512), short(63, 64));
+    assert_eq!(
+        weakness(SECRET, Algorithm::Hs256),
+        Some(Weakness::WellKnown)
+    );
+    assert_eq!(
+        Key::hmac(&[7; 32], Algorithm::Es256),
+        Err(KeyError::Algorithm(Algorithm::Es256))
     );
 }

@@ -20,7 +20,7 @@ mod topic_ref;
 pub use cursor::{Cursor, Epoch, Position};
 pub use filter::{Filter, Matcher, MatcherSet};
 pub use frame::{Form, Frame};
-pub use grant::Grant;
+pub use grant::{Dialect, Grant, Payload};
 pub use pattern::{Pattern, PatternError, PatternKind, PatternLimits, Patterns};
 pub use pattern_shape::{Segment, Shape, Space};
 #[cfg(feature = "url-patterns")]

@@ -26,7 +26,7 @@ macro_rules! counters {
             /// Publish requests, by [`PublishKind`].
             pub(crate) publishes: [Count; PublishKind::ALL.len()],
             /// Requests refused, and batches that ended with an error, by [`Reason`].
-            pub(crate) refusals: [Count; Reason::ALL.len()],
+            pub(crate) refusals: Refusals,
             /// From the append to its answer, of the appends that were committed.
             pub(crate) commit: Latency,
             /// Connections being served, those whose socket a shard has not among them.
@@ -39,6 +39,22 @@ macro_rules! counters {
             }
         }
     };
+}
+
+/// A count for each reason.
+#[derive(Debug)]
+pub(crate) struct Refusals([Count; Reason::ALL.len()]);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Count::default()))
+    }
+}
+
+impl Refusals {
+    pub(crate) fn of(&self, reason: Reason) -> &Count {
+        &self.0[reason as usize]
+    }
 }
 
 counters! {
@@ -95,7 +111,7 @@ impl Counting {
     }
 
     pub(crate) fn refuse(&self, reason: Reason) {
-        self.refusals[reason as usize].one();
+        self.refusals.of(reason).one();
     }
 }
 

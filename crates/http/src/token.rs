@@ -3,7 +3,7 @@
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use tidewire_auth::{Role, decide};
+use tidewire_auth::{Carrier, Presented, Question, Role, decide};
 use tidewire_core::Grant;
 
 use crate::front::Front;
@@ -17,15 +17,17 @@ const COOKIE_NAME: &str = "mercureAuthorization";
 pub(crate) fn grant(front: &Front, request: &Parts, role: Role) -> Result<Grant, Problem> {
     let presented = presented(request)?;
     let access = front.access();
-    decide(
-        presented.as_deref(),
+    let question = Question {
+        presented: presented
+            .as_ref()
+            .map(|(token, from)| Presented { token, from: *from }),
         role,
-        &access.keys,
-        access.anonymous,
-        front.patterns(),
-        front.now_ms(),
-    )
-    .map_err(|refusal| {
+        dialect: None,
+        // No issuer is configured yet, so no token comes as far as that.
+        audience: "",
+        now_ms: front.now_ms(),
+    };
+    decide(&question, &access.keys, access.anonymous, front.patterns()).map_err(|refusal| {
         front.counting().not_authorized.one();
         tracing::info!(%role, %refusal, "refused");
         Problem::refused(&refusal)
@@ -34,7 +36,7 @@ pub(crate) fn grant(front: &Front, request: &Parts, role: Role) -> Result<Grant,
 
 /// mercure.md, 1.4: header, then query, then cookie. The first that is there counts; a bad one is an error, never a reason to
 /// look further.
-fn presented(request: &Parts) -> Result<Option<String>, Problem> {
+fn presented(request: &Parts) -> Result<Option<(String, Carrier)>, Problem> {
     let mut headers = request.headers.get_all(AUTHORIZATION).iter();
     if let Some(value) = headers.next() {
         let bearer = value.to_str().ok().and_then(|value| {
@@ -44,16 +46,16 @@ fn presented(request: &Parts) -> Result<Option<String>, Problem> {
             (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
         });
         return match (bearer, headers.next()) {
-            (Some(token), None) => Ok(Some(token)),
+            (Some(token), None) => Ok(Some((token, Carrier::Header))),
             _ => Err(Problem::bad_request(
                 "send one Authorization header, and in it `Bearer` and the token",
             )),
         };
     }
     if let Some(token) = Pairs::of(&request.uri)?.once("authorization")? {
-        return Ok(Some(token.to_owned()));
+        return Ok(Some((token.to_owned(), Carrier::Query)));
     }
-    Ok(cookie(request))
+    Ok(cookie(request).map(|token| (token, Carrier::Cookie)))
 }
 
 /// RFC 6265, section 4.2: pairs separated by semicolons.
@@ -151,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    fn of(target: &str, lines: &[(&str, &str)]) -> Result<Option<String>, ()> {
+    fn of(target: &str, lines: &[(&str, &str)]) -> Result<Option<(String, Carrier)>, ()> {
         let mut builder = Request::builder().uri(target);
         for (name, value) in lines {
             builder = builder.header(*name, *value);
@@ -161,16 +163,17 @@ mod tests {
 
     #[test]
     fn the_first_token_counts() {
-        let some = |token: &str| Ok(Some(token.to_owned()));
+        use Carrier::{Cookie, Header, Query};
+        let some = |token: &str, from| Ok(Some((token.to_owned(), from)));
         let cookie = ("cookie", "a=b; mercureAuthorization=c");
         #[rustfmt::skip]
-        let table: [(&str, &[(&str, &str)], Result<Option<String>, ()>); 9] = [
+        let table: [(&str, &[(&str, &str)], Result<Option<(String, Carrier)>, ()>); 9] = [
             ("/", &[], Ok(None)),
-            ("/", &[("authorization", "Bearer h")], some("h")),
-            ("/", &[("authorization", "bearer h")], some("h")),
-            ("/?authorization=q", &[("authorization", "Bearer h"), cookie], some("h")),
-            ("/?authorization=q", &[cookie], some("q")),
-            ("/", &[cookie], some("c")),
+            ("/", &[("authorization", "Bearer h")], some("h", Header)),
+            ("/", &[("authorization", "bearer h")], some("h", Header)),
+            ("/?authorization=q", &[("authorization", "Bearer h"), cookie], some("h", Header)),
+            ("/?authorization=q", &[cookie], some("q", Query)),
+            ("/", &[cookie], some("c", Cookie)),
             ("/?authorization=q", &[("authorization", "Basic h")], Err(())),
             ("/", &[("authorization", "Bearer a"), ("authorization", "Bearer b")], Err(())),
             ("/?authorization=a&authorization=b", &[], Err(())),

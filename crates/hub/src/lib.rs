@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-pub use tidewire_auth::{Algorithm, Anonymous, Key, Keys};
+pub use tidewire_auth::{Algorithm, Algorithms, Anonymous, Issuer, Key, KeySet, Keys};
 pub use tidewire_core::{Cursor, Filter, Form, Matcher, MatcherSet, Topic};
 pub use tidewire_engine::{Checkpoint, ShardConfig};
 pub use tidewire_http::{

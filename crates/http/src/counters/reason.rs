@@ -32,6 +32,24 @@ reasons! {
     TokenTooLong "token_too_long",
     /// No JWS.
     TokenMalformed "token_malformed",
+    /// A modern token in a URL.
+    TokenInQuery "token_in_query",
+    /// A legacy token on a modern request.
+    TokenDialect "token_dialect",
+    /// No access token by its type.
+    TokenType "token_type",
+    /// Nobody trusts its issuer, or not in this role.
+    TokenIssuer "token_issuer",
+    /// No key that it may be signed with is known.
+    TokenKeyUnknown "token_key_unknown",
+    /// For another hub.
+    TokenAudience "token_audience",
+    /// Without an end.
+    TokenEndless "token_endless",
+    /// One of its authorization details is wrong.
+    TokenDetail "token_detail",
+    /// Taken back.
+    TokenRevoked "token_revoked",
     /// Demands an extension that we do not know.
     TokenCritical "token_critical",
     /// The hub has no key to check it with.
@@ -91,7 +109,18 @@ impl From<&Refusal> for Reason {
         match refusal {
             Refusal::Missing(_) => Self::TokenMissing,
             Refusal::TooLong { .. } => Self::TokenTooLong,
-            Refusal::Malformed(_) => Self::TokenMalformed,
+            Refusal::Malformed(_) | Refusal::Duplicate(_) | Refusal::TooDeep(_) => {
+                Self::TokenMalformed
+            }
+            Refusal::QueryModern => Self::TokenInQuery,
+            Refusal::DialectOfRequest => Self::TokenDialect,
+            Refusal::NoType => Self::TokenType,
+            Refusal::Issuer { .. } | Refusal::IssuerRole { .. } => Self::TokenIssuer,
+            Refusal::UnknownKey { .. } => Self::TokenKeyUnknown,
+            Refusal::Audience { .. } => Self::TokenAudience,
+            Refusal::NoExpiry => Self::TokenEndless,
+            Refusal::Detail { .. } => Self::TokenDetail,
+            Refusal::Revoked => Self::TokenRevoked,
             Refusal::Critical => Self::TokenCritical,
             Refusal::NoKey(_) => Self::TokenNoKey,
             Refusal::Algorithm { .. } => Self::TokenAlgorithm,

@@ -305,7 +305,7 @@ fn refusals(front: &Front, page: &mut Page<'_>) -> std::fmt::Result {
         None,
         "Requests refused, and batches that ended with an error.",
         Reason::ALL.map(|reason| {
-            let count = counting.refusals[reason as usize].now();
+            let count = counting.refusals.of(reason).now();
             ([("reason", reason.as_str())], count)
         }),
     )?;

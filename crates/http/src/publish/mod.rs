@@ -121,7 +121,7 @@ impl Publisher {
     fn event(&self, front: &Front, raw: RawEvent<'_>, place: Place<'_>) -> Result<Event, Problem> {
         let mut event = raw.check(front.limits(), place.now_ms, place.before)?;
         check_granted(&event, &self.grant.publish)?;
-        if event.private && front.access().keys.of(Role::Subscriber).is_none() {
+        if event.private && !front.access().keys.can_verify(Role::Subscriber) {
             // A private event is for whoever has a token that names its topic, and none can be good here.
             return Err(Problem::bad_event(
                 "nobody could read this private event: no subscriber's token is good at this hub, for it has no subscriber key; \

@@ -452,7 +452,7 @@ fn each_refusal_has_its_reason() {
     let keyed = || {
         start_with(|settings| {
             settings.access = Default::default();
-            settings.access.keys.publisher = Some(key());
+            settings.access.keys.publisher = Some(key().into());
             settings.clock = Arc::new(|| 1_000_000);
         })
     };

@@ -162,8 +162,8 @@ fn with_keys(anonymous: Anonymous) -> Server {
         settings.access = Default::default();
         settings.access.anonymous = anonymous;
         let key = || Key::hmac(SECRET, Algorithm::Hs256).unwrap();
-        settings.access.keys.publisher = Some(key());
-        settings.access.keys.subscriber = Some(key());
+        settings.access.keys.publisher = Some(key().into());
+        settings.access.keys.subscriber = Some(key().into());
         settings.clock = Arc::new(|| 1_000_000);
     })
 }

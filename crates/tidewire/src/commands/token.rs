@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tidewire_auth::{Algorithm, Anonymous, Claims, Key, Keys, Role, inspect, keygen, mint};
+use tidewire_auth::{
+    Algorithm, Anonymous, Carrier, Claims, Key, KeySet, Keys, Presented, Question, Role, inspect,
+    keygen, mint,
+};
 use tidewire_core::Patterns;
 
 use crate::failure::{Failure, Outcome};
@@ -117,6 +120,7 @@ impl Token {
             subject: self.subject,
             issuer: self.issuer,
             token_id: Some(random_id()?),
+            ..Claims::default()
         };
         let token = mint(&claims, &key).map_err(Failure::usage)?;
         output::result(&token)?;
@@ -250,18 +254,22 @@ fn check<E>(token: &str, key: &KeyArgs, claims: &Result<Claims, E>) -> Outcome {
         return Ok(());
     };
     let keys = Keys {
-        publisher: Some(key.clone()),
-        subscriber: Some(key),
+        publisher: Some(KeySet::from(key.clone())),
+        subscriber: Some(KeySet::from(key)),
+        ..Keys::default()
     };
     let patterns = Patterns::default();
-    match tidewire_auth::decide(
-        Some(token),
+    let question = Question {
+        presented: Some(Presented {
+            token,
+            from: Carrier::Header,
+        }),
         role,
-        &keys,
-        Anonymous::None,
-        &patterns,
-        clock::now_ms(),
-    ) {
+        dialect: None,
+        audience: "",
+        now_ms: clock::now_ms(),
+    };
+    match tidewire_auth::decide(&question, &keys, Anonymous::None, &patterns) {
         Ok(_) => {
             output::say("a hub with this key takes it");
             Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidewire_auth::{Algorithm, Key, Keys, Role};
+use tidewire_auth::{Algorithm, Key, KeySet, Keys, Role};
 
 use super::{Origin, Settings, Sources};
 use crate::failure::{Failure, Outcome};
@@ -50,8 +50,8 @@ pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {
             (None, None) => None,
         };
         match role {
-            Role::Publisher => keys.publisher = key,
-            Role::Subscriber => keys.subscriber = key,
+            Role::Publisher => keys.publisher = key.map(KeySet::from),
+            Role::Subscriber => keys.subscriber = key.map(KeySet::from),
         }
     }
     Ok(keys)

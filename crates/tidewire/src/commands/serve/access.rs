@@ -51,7 +51,7 @@ pub(super) fn decide(settings: &Settings, keys: Keys) -> Outcome<Decided> {
 
 fn who(access: &Access, keyless: bool, role: Role) -> String {
     let anonymous = access.anonymous.allows(role);
-    let with_token = access.keys.of(role).is_some();
+    let with_token = access.keys.can_verify(role);
     match (keyless, anonymous, with_token) {
         (true, ..) => "any program and page of this machine (no keys are configured; see --publisher-key-file, --anonymous)".to_owned(),
         (_, true, true) => format!("anybody, and {role}s with a token"),
@@ -64,12 +64,12 @@ fn who(access: &Access, keyless: bool, role: Role) -> String {
 fn warnings(keys: &Keys, anonymous: Anonymous) -> Vec<String> {
     let mut warnings = Vec::new();
     for role in [Role::Publisher, Role::Subscriber] {
-        if keys.of(role).is_some_and(|key| !key.is_long_enough()) {
-            warnings.push(format!(
-                "the {role} key is shorter than its algorithm's hash, which makes it easier to guess (RFC 7518, section 3.2)"
-            ));
+        for (_, key) in keys.each(role) {
+            if let Some(weakness) = key.weakness() {
+                warnings.push(format!("the {role} key {weakness}"));
+            }
         }
-        if !keys.is_empty() && keys.of(role).is_none() && !anonymous.allows(role) {
+        if !keys.is_empty() && !keys.can_verify(role) && !anonymous.allows(role) {
             warnings.push(format!(
                 "no {role} can get in: give --{role}-key-file, or see --anonymous"
             ));
