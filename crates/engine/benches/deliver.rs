@@ -42,6 +42,7 @@ fn wants(feed: &Arc<Feed>, topic: Topic, from: Position) -> Subscription {
         checkpoint: Checkpoint::Event,
         stream: "0123456789abcdef".to_owned(),
         ends_ms: None,
+        marks: tidewire_engine::Marks::NONE,
     }
 }
 

@@ -101,7 +101,7 @@ impl Counters {
 
     fn fields_mut(&mut self) -> [&mut u64; FIELDS] {
         let [expired, beyond, epoch, unknown] = &mut self.gaps;
-        let [closed, stalled, life, grant, drain] = &mut self.ended;
+        let [closed, stalled, life, grant, revoked, drain] = &mut self.ended;
         [
             &mut self.subscribers,
             &mut self.joined,
@@ -125,6 +125,7 @@ impl Counters {
             stalled,
             life,
             grant,
+            revoked,
             drain,
         ]
     }
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(counted.left, 14);
         let gaps = GapReason::ALL.map(|reason| counted.gaps(reason));
         let ended = EndReason::ALL.map(|reason| counted.ended(reason));
-        assert_eq!((gaps, ended), ([15, 16, 17, 18], [19, 20, 21, 22, 23]));
+        assert_eq!((gaps, ended), ([15, 16, 17, 18], [19, 20, 21, 22, 23, 24]));
     }
 
     #[test]

@@ -135,6 +135,11 @@ impl<'a> Wants<'a> {
         }
     }
 
+    /// Whether it has to do with a topic at all: it routes it, or may read its private events.
+    pub(crate) fn covers(self, topic: &[u8]) -> bool {
+        self.routes(topic) || self.may_read(std::iter::once(topic))
+    }
+
     /// Decides as [`Filter::accepts`] does.
     pub(crate) fn accepts<'b>(
         self,

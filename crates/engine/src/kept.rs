@@ -3,11 +3,11 @@
 
 use tidewire_core::{Form, Position};
 
-use crate::Checkpoint;
 use crate::filters::FilterId;
 use crate::index::Edges;
 use crate::tell::{Tell, Tells};
 use crate::ticks::{Tick, TickClock, Ticks};
+use crate::{Checkpoint, Marks};
 
 /// A subscriber.
 pub(crate) struct Subscriber<S> {
@@ -47,6 +47,8 @@ pub(crate) struct Joining<S> {
     pub(crate) tells: Tells,
     /// When its grant ends.
     pub(crate) grant_at_ms: Option<u64>,
+    /// Whose grant it is.
+    pub(crate) marks: Marks,
     /// Of the gap that its opening tells: it stands for that of any floor.
     pub(crate) floor_told: bool,
     pub(crate) filter: FilterId,
@@ -61,6 +63,8 @@ struct Rare {
     floor: Position,
     /// When its grant ends, in milliseconds of the shard's clock.
     grant_at_ms: Option<u64>,
+    /// Whose grant it is.
+    marks: Marks,
 }
 
 impl Rare {
@@ -68,10 +72,14 @@ impl Rare {
         tells: Tells::NONE,
         floor: Position(0),
         grant_at_ms: None,
+        marks: Marks::NONE,
     };
 
     fn is_none(&self) -> bool {
-        self.tells.is_empty() && self.floor == Position(0) && self.grant_at_ms.is_none()
+        self.tells.is_empty()
+            && self.floor == Position(0)
+            && self.grant_at_ms.is_none()
+            && self.marks.is_none()
     }
 }
 
@@ -254,14 +262,14 @@ impl<S> Subscriber<S> {
         let rare = Rare {
             tells: joining.tells,
             grant_at_ms: joining.grant_at_ms,
+            marks: joining.marks,
             ..Rare::NONE
         };
         let quiet = pace.quiet.most(pace.chance(joining.join, Chance::Quiet));
         let phase = quiet.some(pace.chance(joining.join, Chance::Phase));
         let mut flags = Flags::new(joining.form, joining.checkpoint);
         flags.replace(Flags::FLOOR_TOLD, joining.floor_told);
-        let tells_no_end = rare.grant_at_ms.is_none() || joining.checkpoint != Checkpoint::Event;
-        flags.replace(Flags::EXPIRING_TOLD, tells_no_end);
+        flags.replace(Flags::EXPIRING_TOLD, rare.grant_at_ms.is_none());
         Self {
             sink: joining.sink,
             next: joining.next,
@@ -385,6 +393,32 @@ impl<S> Subscriber<S> {
 
     pub(crate) fn grant_at_ms(&self) -> Option<u64> {
         self.rare.as_ref()?.grant_at_ms
+    }
+
+    /// Whose grant it runs on.
+    pub(crate) fn marks(&self) -> Marks {
+        self.rare.as_ref().map_or(Marks::NONE, |rare| rare.marks)
+    }
+
+    /// It runs on another grant. What it was about to be told of the other one's end is not so any more.
+    pub(crate) fn set_grant(&mut self, grant_at_ms: Option<u64>, marks: Marks) {
+        if self.grant_at_ms() != grant_at_ms {
+            self.flags
+                .replace(Flags::EXPIRING_TOLD, grant_at_ms.is_none());
+            self.tells_mut(Tells::forget_expiring);
+        }
+        self.with_rare(|rare| {
+            rare.grant_at_ms = grant_at_ms;
+            rare.marks = marks;
+        });
+    }
+
+    /// It has other topics from its cursor on: it is told so by a checkpoint, and any floor that hides some of them is news.
+    pub(crate) fn begin_anew(&mut self) {
+        if self.checkpoint() != Checkpoint::Off {
+            self.tells_mut(Tells::push_checkpoint);
+        }
+        self.set_floor(Position(0));
     }
 
     /// What is not needed any more leaves no memory behind.

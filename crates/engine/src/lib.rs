@@ -18,6 +18,7 @@ mod interest;
 mod kept;
 mod lists;
 mod patterns;
+mod revise;
 mod shard;
 mod sink;
 mod step;
@@ -28,7 +29,8 @@ mod wheel;
 
 pub use counters::{Counters, Share, Tally};
 pub use feed::Feed;
-pub use shard::{Shard, ShardConfig};
+pub use revise::{Marks, Order, ReviseError, Revised, Revision, Target, Topics};
+pub use shard::{Names, Shard, ShardConfig};
 pub use sink::{Offer, Sink};
 pub use step::Step;
 pub use subscriber::{Checkpoint, EndReason, Ended, SubscriberKey, Subscription};

@@ -21,6 +21,9 @@ use crate::ticks::{Tick, TickClock, Ticks};
 use crate::wheel::Wheel;
 use crate::{Checkpoint, Counters, EndReason, Ended, Feed, Sink, SubscriberKey, Subscription};
 
+/// Names streams by their subscribers' keys.
+pub type Names = Arc<dyn Fn(SubscriberKey) -> String + Send + Sync>;
+
 /// What a shard is told at its making; times in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardConfig {
@@ -73,6 +76,7 @@ pub struct Shard<S> {
     pub(crate) now: Tick,
     pub(crate) now_ms: u64,
     pub(crate) waker: Arc<ShardWaker>,
+    names: Option<Names>,
     pub(crate) subscribers: Slab<Subscriber<S>>,
     joins: u32,
     pub(crate) feeds: Slab<ShardFeed>,
@@ -112,6 +116,7 @@ impl<S: Sink> Shard<S> {
             now: Tick::NEVER,
             now_ms: 0,
             waker: ShardWaker::new(waker),
+            names: None,
             // A shard is often one stream of one log.
             subscribers: Slab::with_capacity(1),
             joins: 0,
@@ -126,6 +131,18 @@ impl<S: Sink> Shard<S> {
             counters: Counting::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// Says how it names those streams that come without a name. A name is made when it is told, and not kept.
+    pub fn name_with(&mut self, names: Names) {
+        self.names = Some(names);
+    }
+
+    /// A stream's name.
+    pub(crate) fn name(&self, key: SubscriberKey) -> String {
+        self.names
+            .as_ref()
+            .map_or_else(String::new, |names| names(key))
     }
 
     /// Adds a subscriber. Its opening is offered in the next step, whatever it is: perhaps no frame at all.
@@ -177,6 +194,7 @@ impl<S: Sink> Shard<S> {
             checkpoint: subscription.checkpoint,
             tells,
             grant_at_ms: subscription.ends_ms,
+            marks: subscription.marks,
             floor_told,
             filter,
             edges,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidewire_core::{Filter, Form, Position};
 use tidewire_log::Gap;
 
-use crate::Feed;
+use crate::{Feed, Marks};
 
 /// What a shard needs to know of somebody who joins.
 #[derive(Clone, Debug)]
@@ -23,10 +23,12 @@ pub struct Subscription {
     pub form: Form,
     /// How the stream says where it is.
     pub checkpoint: Checkpoint,
-    /// The stream's unguessable id, told by `tidewire.open`.
+    /// The stream's unguessable id, told by `tidewire.open`. Empty: its shard names it (see [`crate::Shard::name_with`]).
     pub stream: String,
     /// When its grant ends, in milliseconds of the shard's clock; `None`: never.
     pub ends_ms: Option<u64>,
+    /// Whose grant it is.
+    pub marks: Marks,
 }
 
 /// How a stream says where it is, beside the ids of its events.
@@ -105,17 +107,20 @@ pub enum EndReason {
     Life,
     /// Its grant ended.
     Grant,
+    /// Its grant was revoked.
+    Revoked,
     /// The hub stops.
     Drain,
 }
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Closed,
         Self::Stalled,
         Self::Life,
         Self::Grant,
+        Self::Revoked,
         Self::Drain,
     ];
 
@@ -127,6 +132,7 @@ impl EndReason {
             Self::Stalled => "stalled",
             Self::Life => "life",
             Self::Grant => "grant",
+            Self::Revoked => "revoked",
             Self::Drain => "drain",
         }
     }

@@ -40,6 +40,19 @@ impl Tells {
         assert!(self.0.len() <= TELLS_MAX, "invariant 5: no queue");
     }
 
+    /// Adds a checkpoint, unless one comes anyway.
+    pub(crate) fn push_checkpoint(&mut self) {
+        let comes = |tell: &Tell| matches!(tell, Tell::Open(_) | Tell::At);
+        if !self.0.iter().any(comes) {
+            self.push(Tell::At);
+        }
+    }
+
+    /// The grant's end is another one.
+    pub(crate) fn forget_expiring(&mut self) {
+        self.0.retain(|tell| !matches!(tell, Tell::Expiring));
+    }
+
     /// Adds a gap and the checkpoint after it, if one is wanted. It takes the place of any that was to come before the
     /// gap: that would let a client that is cut between the two come back beyond a gap that it was never told.
     pub(crate) fn push_gap(&mut self, gap: (String, Gap), checkpoint: Checkpoint) {
@@ -129,6 +142,11 @@ impl<S: Sink> Shard<S> {
         let start = (!tells.iter().any(gaps)).then_some(at);
         let form = subscriber.form();
         let encode = |tell: &Tell| match tell {
+            Tell::Open(stream) if stream.is_empty() => Control::Open {
+                stream: &self.name(SubscriberKey::new(index, subscriber.join)),
+                at: start,
+            }
+            .encode(form),
             Tell::Open(stream) => Control::Open { stream, at: start }.encode(form),
             Tell::At => checkpoint(subscriber.checkpoint(), at).encode(form),
             Tell::Gap(gap) => Control::Gap {
@@ -138,13 +156,17 @@ impl<S: Sink> Shard<S> {
                 reason: gap.1.reason,
             }
             .encode(form),
-            Tell::Expiring => Control::Expiring {
-                in_ms: subscriber
-                    .grant_at_ms()
-                    .unwrap_or_default()
-                    .saturating_sub(self.now_ms),
+            Tell::Expiring => {
+                let in_ms = subscriber.grant_at_ms().unwrap_or_default();
+                let in_ms = in_ms.saturating_sub(self.now_ms);
+                match subscriber.checkpoint() {
+                    Checkpoint::Event => Control::Expiring { in_ms }.encode(form),
+                    // Events of ours are for those who asked for them.
+                    Checkpoint::Id | Checkpoint::Off => {
+                        Control::Comment(&format!("expiring: in {in_ms} ms")).encode(form)
+                    }
+                }
             }
-            .encode(form),
         };
         tells.iter().map(encode).collect()
     }

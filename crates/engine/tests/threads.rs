@@ -136,6 +136,7 @@ fn subscription(feed: &Arc<Feed>, name: &str) -> Subscription {
         checkpoint: Checkpoint::Off,
         stream: String::new(),
         ends_ms: None,
+        marks: tidewire_engine::Marks::NONE,
     }
 }
 

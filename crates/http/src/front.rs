@@ -424,6 +424,7 @@ mod tests {
             checkpoint: Checkpoint::Off,
             stream: String::new(),
             ends_ms: None,
+            marks: tidewire_engine::Marks::NONE,
         };
         let mut streams = Vec::new();
         for is_late in [false, true] {

@@ -79,6 +79,7 @@ impl Front {
             checkpoint: subscribe.checkpoint,
             stream: stream_id(),
             ends_ms: None,
+            marks: tidewire_engine::Marks::NONE,
         };
         let stream = PullStream::new(&self.settings().streams, random_u64(), subscription)
             .counted(self.share());

@@ -125,6 +125,7 @@ async fn wait(front: &Front, filter: &Filter, from: Position, deadline: Instant)
         checkpoint: Checkpoint::Off,
         stream: String::new(),
         ends_ms: None,
+        marks: tidewire_engine::Marks::NONE,
     };
     let mut stream = PullStream::new(&front.settings().streams, random_u64(), subscription);
     let something = poll_fn(|cx| match stream.poll_next(cx) {

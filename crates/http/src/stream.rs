@@ -234,6 +234,7 @@ fn subscription(
         ends_ms: grant
             .expires_ms
             .map(|ends_ms| in_shard_time(front, ends_ms)),
+        marks: tidewire_engine::Marks::NONE,
     }
 }
 

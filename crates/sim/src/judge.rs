@@ -2,7 +2,7 @@
 //! resumes must see every event exactly once.
 
 use tidewire_core::{Cursor, Position};
-use tidewire_engine::Checkpoint;
+use tidewire_engine::{Checkpoint, Marks};
 use tidewire_log::{Bounds, GapReason};
 
 use crate::model::{Model, Published, Wants};
@@ -21,6 +21,8 @@ pub struct Bench<'a> {
     pub now_ms: u64,
     /// What is judged was offered before now, and was owed since.
     pub owed: bool,
+    /// Its grant was revoked before what is judged was offered.
+    pub is_revoked: bool,
     /// Counts.
     pub tally: &'a mut Tally,
 }
@@ -36,11 +38,18 @@ pub struct Opening {
     pub gap: Option<(String, GapReason)>,
     /// When its grant ends.
     pub ends_ms: Option<u64>,
+    /// Whose grant it is.
+    pub marks: Marks,
 }
 
 /// What one client has been told.
 pub struct Judge {
-    wants: Wants,
+    /// What it wants from which position on; the last is what it wants now.
+    wants: Vec<(Position, Wants)>,
+    /// It was told that its grant ends, or could have been.
+    expires: bool,
+    /// A checkpoint has to tell of the change.
+    revised: Option<Position>,
     opening: Opening,
     /// Everything that it wants before this was delivered, or is gone and it was told so.
     next: Position,
@@ -71,7 +80,9 @@ impl Judge {
     #[must_use]
     pub fn new(wants: Wants, opening: Opening, next: Position, floor: Option<Position>) -> Self {
         Self {
-            wants,
+            wants: vec![(Position(0), wants)],
+            expires: opening.ends_ms.is_some(),
+            revised: None,
             opening,
             next,
             seen_to: Position(0),
@@ -107,6 +118,9 @@ impl Judge {
         })?;
         self.skip_to(goes_on, model, "its last event id lies beyond")?;
         self.next = goes_on;
+        self.wants = vec![(Position(0), self.wants())];
+        self.expires = opening.ends_ms.is_some();
+        self.revised = None;
         self.opening = opening;
         self.frames = 0;
         self.events = 0;
@@ -123,10 +137,50 @@ impl Judge {
         self.last_id.as_deref()
     }
 
-    /// What it wants.
+    /// What it wants now.
     #[must_use]
     pub fn wants(&self) -> Wants {
-        self.wants
+        self.wants.last().expect("it always wants something").1
+    }
+
+    /// What it wanted, or wants, of an event.
+    fn accepts(&self, event: &Published) -> bool {
+        let from = |(from, _): &&(Position, Wants)| *from <= event.position();
+        let phase = self.wants.iter().rev().find(from);
+        phase.is_some_and(|(_, wants)| wants.accepts(event))
+    }
+
+    /// Its stream has another grant, and perhaps other topics, from `at` on.
+    ///
+    /// # Errors
+    /// If that is not where it can be.
+    pub fn revise(
+        &mut self,
+        at: Position,
+        wants: Wants,
+        ends_ms: Option<u64>,
+        marks: Marks,
+    ) -> Verdict {
+        ensure(at >= self.seen_to, || {
+            format!(
+                "revised at {at}, but it has seen what is below {}",
+                self.seen_to
+            )
+        })?;
+        let (last, before) = *self.wants.last().expect("it always wants something");
+        ensure(at >= last, || {
+            format!("revised at {at}, and before that at {last}")
+        })?;
+        if before.filter().routing != wants.filter().routing {
+            self.revised = (self.opening.checkpoint != Checkpoint::Off).then_some(at);
+            // What a floor hides of the new topics is news, whatever its opening told.
+            self.floor_open = false;
+        }
+        self.wants.push((at, wants));
+        self.expires |= ends_ms.is_some();
+        self.opening.ends_ms = ends_ms;
+        self.opening.marks = marks;
+        Ok(())
     }
 
     /// How many frames this connection brought, and how many events among them.
@@ -169,7 +223,7 @@ impl Judge {
             }
             Told::Expiring => {
                 bench.tally.count("expiring told");
-                ensure(self.opening.ends_ms.is_some(), || {
+                ensure(self.expires, || {
                     "told of an end that its grant has not".into()
                 })
             }
@@ -191,7 +245,10 @@ impl Judge {
                 event.shown_id()
             )
         })?;
-        ensure(self.wants.accepts(event), || {
+        ensure(!bench.is_revoked || bench.owed, || {
+            format!("event {number} after its grant was revoked")
+        })?;
+        ensure(self.accepts(event), || {
             format!("event {number} is not for it: {event:?}, {:?}", self.wants)
         })?;
         ensure(event.position() >= self.next, || {
@@ -206,6 +263,9 @@ impl Judge {
         let lasts = self.opening.ends_ms.is_none_or(|end| bench.now_ms < end);
         ensure(lasts || bench.owed, || {
             format!("event {number} after its grant's end")
+        })?;
+        ensure(self.revised.is_none_or(|at| event.position() < at), || {
+            format!("event {number} before the checkpoint that tells of its other topics")
         })?;
         self.close_floor(bench);
         self.skip_to(event.position(), bench.model, "the next it got lies beyond")?;
@@ -235,6 +295,7 @@ impl Judge {
             "a checkpoint that nobody asked for".into()
         })?;
         let next = cursor.seen().next();
+        self.revised.take_if(|at| *at <= next);
         ensure(next >= self.next, || {
             format!(
                 "checkpoint {cursor} goes back: it has all below {}",
@@ -289,7 +350,9 @@ impl Judge {
                 },
             )?;
             ensure(
-                goes_on > self.next || (floor > self.next && self.wants.concerns_rule()),
+                goes_on > self.next
+                    || (floor > self.next
+                        && self.wants.iter().any(|(_, wants)| wants.concerns_rule())),
                 || format!("a gap where nothing is missing: on from {oldest}"),
             )?;
         }
@@ -327,14 +390,13 @@ impl Judge {
     }
 
     fn wanted<'a>(
-        &self,
+        &'a self,
         from: Position,
         to: Position,
         model: &'a Model,
-    ) -> impl Iterator<Item = &'a Published> + use<'a> {
-        let wants = self.wants;
+    ) -> impl Iterator<Item = &'a Published> {
         let between = model.between(from, to).iter();
-        between.filter(move |event| wants.accepts(event))
+        between.filter(move |event| self.accepts(event))
     }
 
     /// Nothing that it wants may lie between what it has and `to`, but for what it was told is hidden.

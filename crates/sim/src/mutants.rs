@@ -110,6 +110,34 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         from: "Place::Standing => stall_ms,",
         to: "Place::Standing => stall_ms.saturating_mul(100),",
     },
+    Mutant {
+        name: "new topics from now on only",
+        breaks: "added topics count from the cursor that was answered",
+        file: "revise.rs",
+        from: "self.reroute(index, filter);",
+        to: "self.swap_filter(index, filter);",
+    },
+    Mutant {
+        name: "the rights of the grant that was",
+        breaks: "rights are those of the present grant, live and replay alike",
+        file: "revise.rs",
+        from: "        if before == after {\n            self.swap_filter(index, filter);",
+        to: "        if before == after {\n            drop(filter);",
+    },
+    Mutant {
+        name: "the revoked stay",
+        breaks: "a revoked grant ends its streams before anything else is delivered",
+        file: "revise.rs",
+        from: "self.ends.push((key, EndReason::Revoked));",
+        to: "let _ = (key, EndReason::Revoked);",
+    },
+    Mutant {
+        name: "anybody may renew",
+        breaks: "a stream is its holder's",
+        file: "revise.rs",
+        from: "holder != revision.marks.holder()",
+        to: "false",
+    },
 ];
 
 /// How long one mutant may take: one that makes the engine turn for ever is noticed by this.

@@ -28,10 +28,14 @@ pub enum Kind {
     Life,
     /// A shard ends one of its streams, or all.
     Drain,
+    /// A client's stream gets another grant, and perhaps other topics.
+    Revise,
+    /// Grants are revoked.
+    Revoke,
 }
 
 /// How often each kind happens, of the sum.
-const WEIGHTS: [(Kind, u64); 11] = [
+const WEIGHTS: [(Kind, u64); 13] = [
     (Kind::Publish, 30),
     (Kind::Step, 40),
     (Kind::Connect, 16),
@@ -43,6 +47,8 @@ const WEIGHTS: [(Kind, u64); 11] = [
     (Kind::Loaded, 8),
     (Kind::Life, 1),
     (Kind::Drain, 2),
+    (Kind::Revise, 8),
+    (Kind::Revoke, 1),
 ];
 
 /// One operation.

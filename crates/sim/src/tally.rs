@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Tally(BTreeMap<&'static str, u64>);
 
 /// What must have happened at least once in a run of many seeds.
-pub const REQUIRED: [&str; 25] = [
+pub const REQUIRED: [&str; 29] = [
     "read Batch",
     "read AtTail",
     "read Loading",
@@ -32,7 +32,11 @@ pub const REQUIRED: [&str; 25] = [
     "ended, life",
     "ended, grant",
     "ended, drain",
+    "ended, revoked",
     "left",
+    "revised",
+    "revised, other topics",
+    "revision refused",
 ];
 
 impl Tally {

@@ -4,6 +4,7 @@
 mod clients;
 mod end;
 mod publish;
+mod rights;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -77,6 +78,8 @@ struct Connection {
     joined_ms: u64,
     /// Since when its sink is full without a word to the shard.
     full_since_ms: Option<u64>,
+    /// Its grant was revoked: the shard's next step ends it.
+    is_revoked: bool,
 }
 
 #[derive(Default)]
@@ -170,6 +173,8 @@ impl World {
             Kind::Loaded => self.load(rng),
             Kind::Life => self.begin_life(rng),
             Kind::Drain => self.drain(rng),
+            Kind::Revise => self.revise(rng)?,
+            Kind::Revoke => self.revoke(rng)?,
         }
         Ok(())
     }
@@ -252,6 +257,7 @@ impl World {
             floor: source.log.floor(),
             now_ms: self.now_ms,
             owed,
+            is_revoked: here.is_revoked,
             tally: &mut self.tally,
         };
         if let Some(trace) = &mut self.trace {

@@ -14,7 +14,7 @@ use super::clock::Alarm;
 use super::ender::Shared;
 use super::{StreamEnd, now_ms};
 use crate::{
-    EndReason, Ended, Offer, Shard, ShardConfig, Share, Sink, SubscriberKey, Subscription,
+    EndReason, Ended, Names, Offer, Shard, ShardConfig, Share, Sink, SubscriberKey, Subscription,
 };
 
 /// How many bytes one poll hands out; more only if the first frame alone is larger.
@@ -85,7 +85,14 @@ impl PullStream {
         self
     }
 
-    /// What ends it from outside.
+    /// Says how it is named if its subscription does not: see [`Shard::name_with`].
+    #[must_use]
+    pub fn named(mut self, names: Names) -> Self {
+        self.shard.name_with(names);
+        self
+    }
+
+    /// What ends or changes it from outside.
     #[must_use]
     pub fn ender(&self) -> Ender {
         Ender::of(&self.shared)
@@ -117,6 +124,7 @@ impl PullStream {
         if let Some(reason) = self.shared.register(cx.waker()) {
             self.shard.end_all(reason);
         }
+        self.shared.obey(&mut self.shard);
         let sink = self.shard.sink_mut(key).expect("it is still joined");
         if std::mem::take(&mut sink.full) {
             self.shard.handle_writable(now, key);
@@ -147,6 +155,7 @@ impl PullStream {
     /// The last bytes, if there are any.
     fn part(&mut self, ended: Ended<BufferSink>) -> Option<Vec<u8>> {
         self.key = None;
+        self.shared.close();
         self.bytes += ended.sink.bytes.len() as u64;
         self.end = Some(StreamEnd {
             reason: ended.reason,
@@ -155,5 +164,12 @@ impl PullStream {
             life_ms: now_ms().saturating_sub(self.joined_ms),
         });
         Some(ended.sink.bytes).filter(|bytes| !bytes.is_empty())
+    }
+}
+
+/// Nobody polls it any more.
+impl Drop for PullStream {
+    fn drop(&mut self) {
+        self.shared.close();
     }
 }

@@ -20,7 +20,7 @@ use super::ender::{Ender, Shared};
 use super::framing::{Framing, GATHER_MAX, Owed};
 use super::{OnEnd, StreamEnd, UNREAD_BYTES_MAX, now_ms};
 use crate::{
-    EndReason, Ended, Offer, Shard, ShardConfig, Share, Sink, SubscriberKey, Subscription,
+    EndReason, Ended, Names, Offer, Shard, ShardConfig, Share, Sink, SubscriberKey, Subscription,
 };
 
 /// How many steps one poll takes before it lets others run.
@@ -181,7 +181,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Solo<IO> {
         self
     }
 
-    /// What ends it from outside.
+    /// Says how it is named if its subscription does not: see [`Shard::name_with`].
+    #[must_use]
+    pub fn named(mut self, names: Names) -> Self {
+        if let State::Open { shard, .. } = &mut self.state {
+            shard.name_with(names);
+        }
+        self
+    }
+
+    /// What ends or changes it from outside.
     #[must_use]
     pub fn ender(&self) -> Ender {
         Ender::of(&self.shared)
@@ -196,6 +205,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Solo<IO> {
         if let Some(reason) = self.shared.register(cx.waker()) {
             shard.end_all(reason);
         }
+        self.shared.obey(shard);
         let sink = shard.sink_mut(key).expect("it is still joined");
         if sink.poll_gone(cx).is_ready() {
             self.leave();
@@ -264,6 +274,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Solo<IO> {
         if matches!(ended.reason, EndReason::Closed | EndReason::Stalled) {
             return self.over(ended.sink, ended.reason, ended.delivered);
         }
+        self.shared.close();
         let mut sink = ended.sink;
         sink.owed.finish();
         self.state = State::Closing(Box::new(Closing {
@@ -304,6 +315,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Solo<IO> {
     fn over(&mut self, sink: IoSink<IO>, reason: EndReason, events: u64) {
         let bytes = sink.bytes;
         drop(sink);
+        self.shared.close();
         self.state = State::Over;
         self.tell(reason, bytes, events);
     }
@@ -332,6 +344,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Solo<IO> {
 /// Cut by whoever held the task: a hub that could not wait any longer.
 impl<IO: AsyncRead + AsyncWrite + Unpin> Drop for Solo<IO> {
     fn drop(&mut self) {
+        self.shared.close();
         let (bytes, events) = match &mut self.state {
             State::Open { shard, .. } => shard
                 .drain()

@@ -34,6 +34,7 @@ pub(crate) fn subscription(feed: &Arc<Feed>, from: Position) -> Subscription {
         checkpoint: Checkpoint::Event,
         stream: "test".to_owned(),
         ends_ms: None,
+        marks: tidewire_engine::Marks::NONE,
     }
 }
 

@@ -334,6 +334,7 @@ impl World {
             checkpoint: Checkpoint::Off,
             stream: "s".to_owned(),
             ends_ms: None,
+            marks: tidewire_engine::Marks::NONE,
         }
     }
 

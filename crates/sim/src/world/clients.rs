@@ -10,6 +10,7 @@ use tidewire_log::{GapReason, Locate, Located, Log, Start};
 
 use super::{
     CLIENTS, Client, Connection, FEEDS, Outcome, Pipe, PipeSink, Presence, SHARDS, World, note,
+    rights,
 };
 use crate::judge::{Judge, Opening};
 use crate::model::Wants;
@@ -52,7 +53,7 @@ impl World {
             .find(|index| fits(self.clients[*index].as_ref()))
     }
 
-    fn find_here(&self, rng: &mut Rng) -> Option<usize> {
+    pub(super) fn find_here(&self, rng: &mut Rng) -> Option<usize> {
         self.find(rng, |client| {
             client.is_some_and(|client| matches!(client.presence, Presence::Here(_)))
         })
@@ -245,6 +246,7 @@ impl World {
             checkpoint,
             gap: located.gap.map(|gap| (asked, gap.reason)),
             ends_ms: rng.percent(10).then(|| self.now_ms + rng.below(20_000)),
+            marks: rights::some_marks(rng),
         }
     }
 
@@ -268,6 +270,7 @@ impl World {
             checkpoint: opening.checkpoint,
             stream: opening.stream.clone(),
             ends_ms: opening.ends_ms,
+            marks: opening.marks,
         }
     }
 
@@ -292,6 +295,7 @@ impl World {
             reader: Reader::new(client.form),
             joined_ms: self.now_ms,
             full_since_ms: None,
+            is_revoked: false,
         }));
         Ok(())
     }
@@ -415,6 +419,7 @@ impl World {
             EndReason::Life => "ended, life",
             EndReason::Grant => "ended, grant",
             EndReason::Drain => "ended, drain",
+            EndReason::Revoked => "ended, revoked",
             _ => "ended, otherwise",
         });
         let Some(index) = at else {
@@ -468,6 +473,7 @@ fn check_end(
             .opening()
             .ends_ms
             .is_some_and(|end| now_ms + EARLY_MS > end),
+        EndReason::Revoked => here.is_revoked,
         _ => true,
     };
     if !fair {

@@ -35,6 +35,8 @@ impl World {
                 Some("its stream is older than a stream may be")
             } else if opening.ends_ms.is_some_and(|end| self.now_ms >= end) {
                 Some("its grant has ended")
+            } else if here.is_revoked {
+                Some("its grant was revoked")
             } else {
                 None
             };
@@ -95,6 +97,7 @@ impl World {
                 floor: source.log.floor(),
                 now_ms: self.now_ms,
                 owed: false,
+                is_revoked: false,
                 tally: &mut self.tally,
             };
             let settled = client.judge.settle(&bench);

@@ -13,7 +13,7 @@ use tidewire_core::Form;
 
 use super::{AtEnd, Framing, OnEnd, held};
 use crate::driver::StreamEnd;
-use crate::{Counters, EndReason, Subscription};
+use crate::{Counters, EndReason, Order, Subscription};
 
 /// A socket on its way to a shard.
 pub(super) struct Adopted {
@@ -26,6 +26,8 @@ pub(super) struct Adopted {
 
 pub(super) enum Command {
     Adopt(Box<Adopted>),
+    /// Something to be done to streams that are there, or on their way.
+    Order(Order),
     /// End every stream between frames, and stop; cut what is not written by then.
     Drain {
         reason: EndReason,
@@ -76,7 +78,7 @@ impl Inbox {
         match refused {
             None => self.tell(),
             Some(Command::Adopt(adopted)) => self.refuse(*adopted),
-            Some(Command::Drain { .. }) => {}
+            Some(Command::Order(_) | Command::Drain { .. }) => {}
         }
     }
 

@@ -31,7 +31,7 @@ use inbox::{Adopted, Command, Inbox};
 use worker::Worker;
 
 use super::{StreamEnd, now_ms};
-use crate::{Counters, EndReason, ShardConfig, Subscription};
+use crate::{Counters, EndReason, Names, Order, ShardConfig, Subscription};
 
 /// Told of every stream's form and end once its socket is closed, on its shard's thread: count, do nothing slow. What is the same for
 /// all streams belongs here and not into an [`OnEnd`], for an idle subscriber without one takes less memory.
@@ -49,15 +49,29 @@ impl Shards {
     ///
     /// # Errors
     /// If the system gives no epoll, no eventfd or no thread.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a reference to an `Arc` of a closure does not become one of a `dyn Fn`"
-    )]
     pub fn start(
         threads: usize,
         config: &ShardConfig,
         seed: u64,
         at_end: AtEnd,
+    ) -> io::Result<Arc<Self>> {
+        Self::start_named(threads, config, seed, at_end, |_| None)
+    }
+
+    /// Starts threads as [`Shards::start`] does, and says for each, by its number, how its shard names streams.
+    ///
+    /// # Errors
+    /// As [`Shards::start`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a reference to an `Arc` of a closure does not become one of a `dyn Fn`"
+    )]
+    pub fn start_named(
+        threads: usize,
+        config: &ShardConfig,
+        seed: u64,
+        at_end: AtEnd,
+        names: impl Fn(usize) -> Option<Names>,
     ) -> io::Result<Arc<Self>> {
         let mut shards = Self {
             inboxes: Box::default(),
@@ -67,7 +81,7 @@ impl Shards {
         for index in 0..threads.max(1) {
             let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(index as u64 + 1));
             let inbox = Arc::new(Inbox::new(Arc::clone(&at_end))?);
-            let worker = Worker::new(Arc::clone(&inbox), *config, seed)?;
+            let worker = Worker::new(Arc::clone(&inbox), *config, seed, names(index))?;
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
                 .spawn(move || worker.run())?;
@@ -106,6 +120,20 @@ impl Shards {
             subscription,
             on_end,
         })));
+    }
+
+    /// Has one of the shards, by its number, do something; after everything that it was given before. Dropped, and so never
+    /// answered, if there is no such shard or it has stopped.
+    pub fn order(&self, shard: usize, order: Order) {
+        if let Some(inbox) = self.inboxes.get(shard) {
+            inbox.push(Command::Order(order));
+        }
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.inboxes.len()
     }
 
     /// How many streams there are, those included whose socket a thread has yet to pick up.

@@ -10,7 +10,7 @@ use rustix::event::{Timespec, epoll};
 use super::inbox::{Adopted, Command, Inbox};
 use super::sink::{Gone, SocketSink};
 use crate::driver::{StreamEnd, now_ms};
-use crate::{EndReason, Ended, Shard, ShardConfig, SubscriberKey};
+use crate::{EndReason, Ended, Names, Shard, ShardConfig, SubscriberKey};
 
 /// Names the eventfd among the sockets; no subscriber's key is this.
 const WAKE: u64 = u64::MAX;
@@ -51,7 +51,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(inbox: Arc<Inbox>, config: ShardConfig, seed: u64) -> io::Result<Self> {
+    pub(super) fn new(
+        inbox: Arc<Inbox>,
+        config: ShardConfig,
+        seed: u64,
+        names: Option<Names>,
+    ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(
             &epoll,
@@ -59,7 +64,10 @@ impl Worker {
             epoll::EventData::new_u64(WAKE),
             epoll::EventFlags::IN,
         )?;
-        let shard = Shard::new(config, seed, Waker::from(Arc::clone(&inbox)));
+        let mut shard = Shard::new(config, seed, Waker::from(Arc::clone(&inbox)));
+        if let Some(names) = names {
+            shard.name_with(names);
+        }
         Ok(Self {
             inbox,
             epoll,
@@ -158,6 +166,7 @@ impl Worker {
                 self.inbox.refuse(*adopted);
             }
             Command::Adopt(adopted) => self.adopt(*adopted),
+            Command::Order(order) => self.shard.obey(order),
             Command::Drain { reason, until_ms } => {
                 self.shard.end_all(reason);
                 let until_ms = earliest(self.drain_until_ms, Some(until_ms));
