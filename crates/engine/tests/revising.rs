@@ -87,7 +87,7 @@ fn topics_change_at_the_cursor() {
             // It has looked at nothing since it came up with the log: its cursor is there.
             "at the tail" => "id@0 id@0 b1 a1 b2 a2 b3",
             "behind" => "id@0 b1 a1 b2 a2 b3",
-            _ => "id@0 a1 id@9 a2 b3",
+            _ => "id@0 a1 id@11 a2 b3",
         };
         assert_eq!(got, want, "{place}");
 
