@@ -23,7 +23,9 @@ pub(crate) enum JsonError {
 /// One object, with nothing behind it.
 pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(why)?;
+    let value = Strict { depth: 0 }
+        .deserialize(&mut reader)
+        .map_err(|error| why(&error))?;
     reader.end().map_err(|_| JsonError::Shape)?;
     match value {
         Value::Object(object) => Ok(object),
@@ -35,7 +37,7 @@ const DUPLICATE: &str = "duplicate member";
 const DEPTH: &str = "nested too deep";
 
 /// serde's errors are words; these two are ours and begin their text.
-fn why(error: serde_json::Error) -> JsonError {
+fn why(error: &serde_json::Error) -> JsonError {
     let text = error.to_string();
     if text.starts_with(DUPLICATE) {
         JsonError::Duplicate

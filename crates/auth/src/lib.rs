@@ -19,6 +19,7 @@ mod keys;
 mod mint;
 mod question;
 mod refusal;
+mod revocation;
 mod signature;
 
 pub use algorithm::{Algorithm, Algorithms};
@@ -38,4 +39,7 @@ pub use keys::{Issuer, Keys};
 pub use mint::{KEY_BYTES, MintError, keygen, mint};
 pub use question::{Carrier, Presented, Question, Role};
 pub use refusal::Refusal;
+pub use revocation::{
+    REVOCATION_TEXT_BYTES_MAX, REVOCATIONS_MAX, Revocation, RevocationError, Revocations, RevokedBy,
+};
 pub use tidewire_core::{Dialect, Grant, Payload};
