@@ -30,6 +30,9 @@ pub struct Access {
     pub cors_origins: Origins,
     /// Origins whose pages may publish; the hub's own always may.
     pub publish_origins: Origins,
+    /// The cookie that may hold a token, in either dialect; `None`: each dialect's own, `mercureAuthorization` and
+    /// `__Secure-mercure_access_token`.
+    pub cookie_name: Option<String>,
 }
 
 impl Access {
@@ -83,39 +86,35 @@ impl Access {
         }
     }
 
-    /// Checks a publish: a page of another origin must have been named, for a browser sends its cookies and reaches loopback
-    /// (mercure.md, 0.13). A request without Origin is no page's, unless the browser says otherwise.
-    pub(crate) fn admit_publish(&self, request: &Parts) -> Result<(), Problem> {
-        // Scripts of other origins cannot add this header without a preflight, which asks `cors_origins`.
-        if request.headers.contains_key(header::AUTHORIZATION) {
-            return Ok(());
-        }
-        let refused = |origin: &str| {
-            Err(Problem::forbidden(
-                Reason::Origin,
-                format!(
-                    "a page of {origin} may not publish here; start the hub with --publish-origins {origin} to permit it"
-                ),
-            ))
-        };
-        match request.headers.get(header::ORIGIN) {
-            Some(origin) => {
-                let origin = String::from_utf8_lossy(origin.as_bytes());
-                match self.origin(request) {
-                    Origin::Own => Ok(()),
-                    Origin::Listed if self.keyless => Ok(()),
-                    _ if self.publish_origins.accepts(&origin) => Ok(()),
-                    _ => refused(&origin),
-                }
-            }
-            None => match request
-                .headers
-                .get("sec-fetch-site")
-                .map(HeaderValue::as_bytes)
-            {
-                None | Some(b"same-origin" | b"none") => Ok(()),
-                Some(_) => refused("another site"),
+    /// Checks a request that changes something and says who it is by no Authorization header: a page of another origin must
+    /// have been named, for a browser sends its cookies and reaches loopback (mercure.md, 0.13). The hub's own pages always may.
+    ///
+    /// A request of which nothing tells whose page sent it is no page's, unless it has its token in a cookie: then it may be that
+    /// of a browser that was talked into saying nothing.
+    pub(crate) fn admit_change(&self, request: &Parts, by_cookie: bool) -> Result<(), Problem> {
+        match Sender::of(request) {
+            Sender::Origin(origin) => match self.origin_of(&origin, request) {
+                Origin::Own => Ok(()),
+                Origin::Listed if self.keyless => Ok(()),
+                _ if self.publish_origins.accepts(&origin) => Ok(()),
+                _ => Err(Problem::forbidden(
+                    Reason::Origin,
+                    format!(
+                        "a page of {origin} may not publish here; start the hub with --publish-origins {origin} to permit it"
+                    ),
+                )),
             },
+            Sender::Own => Ok(()),
+            Sender::Other => Err(Problem::forbidden(
+                Reason::Origin,
+                "a page of another site may not publish here; start the hub with --publish-origins and its origin to permit it",
+            )),
+            Sender::Untold if by_cookie => Err(Problem::forbidden(
+                Reason::Origin,
+                "the token is in a cookie, and neither Origin nor Referer says whose page sent this; \
+                 a program sends its token as `Authorization: Bearer`",
+            )),
+            Sender::Untold => Ok(()),
         }
     }
 
@@ -124,9 +123,13 @@ impl Access {
         let Some(value) = request.headers.get(header::ORIGIN) else {
             return Origin::None;
         };
-        let Ok(text) = value.to_str() else {
-            return Origin::Other(String::from_utf8_lossy(value.as_bytes()).into_owned());
-        };
+        match value.to_str() {
+            Ok(origin) => self.origin_of(origin, request),
+            Err(_) => Origin::Other(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        }
+    }
+
+    fn origin_of(&self, text: &str, request: &Parts) -> Origin {
         if is_own(text, request) {
             Origin::Own
         } else if self.cors_origins.accepts(text) || (self.keyless && is_loopback_origin(text)) {
@@ -162,7 +165,7 @@ impl Access {
         answer.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "last-event-id, mercure-last-event-id, tidewire-gap, link, retry-after",
+                "last-event-id, mercure-last-event-id, tidewire-gap, link, etag, retry-after, www-authenticate",
             ),
         );
     }
@@ -179,13 +182,50 @@ impl Access {
         answer.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(
-                "authorization, cache-control, content-type, idempotency-key, last-event-id",
+                "authorization, cache-control, content-type, idempotency-key, if-none-match, last-event-id",
             ),
         );
         answer.insert(
             header::ACCESS_CONTROL_MAX_AGE,
             HeaderValue::from_static("7200"),
         );
+    }
+}
+
+/// Who sent a request that changes something, as far as it says.
+enum Sender {
+    /// A page of this origin.
+    Origin(String),
+    /// A page of the hub's own, or the user by hand.
+    Own,
+    /// A page of another site.
+    Other,
+    /// Nothing is said of it.
+    Untold,
+}
+
+impl Sender {
+    /// The header that browsers always send where it matters, then what stands in for it.
+    fn of(request: &Parts) -> Self {
+        let text = |name: HeaderName| {
+            let value = request.headers.get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        if let Some(origin) = text(header::ORIGIN) {
+            return Self::Origin(origin);
+        }
+        match text(HeaderName::from_static("sec-fetch-site")).as_deref() {
+            Some("same-origin" | "none") => return Self::Own,
+            Some(_) => return Self::Other,
+            None => {}
+        }
+        let Some(referer) = text(header::REFERER) else {
+            return Self::Untold;
+        };
+        Self::Origin(match Url::parse(&referer) {
+            Ok(url) => url.origin().ascii_serialization(),
+            Err(_) => "null".to_owned(),
+        })
     }
 }
 
@@ -198,7 +238,7 @@ enum Origin {
 
 /// The authority that the request is for. RFC 9112, section 3.2: HTTP/1.1 must name one Host; section 3.2.2: a target in
 /// absolute form wins over it; HTTP/2 has it in the target.
-fn host_of(request: &Parts) -> Result<Option<Authority>, Problem> {
+pub(crate) fn host_of(request: &Parts) -> Result<Option<Authority>, Problem> {
     let mut hosts = request.headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -433,26 +473,33 @@ mod tests {
             ..Access::default()
         };
         let host = ("host", "hub.example");
+        let foreign = ("referer", "https://evil.example/page?x=1");
+        let own = ("referer", "https://hub.example/page?x=1");
+        // mercure.md, 0.13: without a cookie, and with a token in one.
         #[rustfmt::skip]
-        let table: [(&[(&str, &str)], bool); 11] = [
-            (&[host], true),
-            (&[host, ("origin", "https://reader.example")], false),
-            (&[host, ("origin", "https://hub.example")], true),
-            (&[host, ("origin", "http://hub.example:80")], true),
-            (&[host, ("origin", "http://hub.example:81")], false),
-            (&[host, ("origin", "https://app.example")], true),
-            (&[host, ("origin", "https://evil.example")], false),
-            (&[host, ("origin", "null")], false),
-            (&[host, ("origin", "https://evil.example"), ("authorization", "Bearer x")], true),
-            (&[host, ("sec-fetch-site", "cross-site")], false),
-            (&[host, ("sec-fetch-site", "same-origin")], true),
+        let table: [(&[(&str, &str)], bool, bool); 18] = [
+            (&[host], true, false),
+            (&[host, ("origin", "https://reader.example")], false, false),
+            (&[host, ("origin", "https://hub.example")], true, true),
+            (&[host, ("origin", "http://hub.example:80")], true, true),
+            (&[host, ("origin", "http://hub.example:81")], false, false),
+            (&[host, ("origin", "https://app.example")], true, true),
+            (&[host, ("origin", "https://evil.example")], false, false),
+            (&[host, ("origin", "null")], false, false),
+            (&[host, ("origin", "https://app.example"), foreign], true, true),
+            (&[host, ("origin", "https://evil.example"), own], false, false),
+            (&[host, ("sec-fetch-site", "cross-site")], false, false),
+            (&[host, ("sec-fetch-site", "same-site")], false, false),
+            (&[host, ("sec-fetch-site", "same-origin")], true, true),
+            (&[host, ("sec-fetch-site", "cross-site"), own], false, false),
+            (&[host, foreign], false, false),
+            (&[host, own], true, true),
+            (&[host, ("referer", "https://app.example")], true, true),
+            (&[host, ("referer", "nonsense")], false, false),
         ];
-        for (lines, want) in table {
-            assert_eq!(
-                open.admit_publish(&request(lines)).is_ok(),
-                want,
-                "{lines:?}"
-            );
+        for (lines, without, with) in table {
+            let got = |by_cookie| open.admit_change(&request(lines), by_cookie).is_ok();
+            assert_eq!((got(false), got(true)), (without, with), "{lines:?}");
         }
     }
 

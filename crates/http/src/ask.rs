@@ -9,12 +9,43 @@ use tidewire_engine::Checkpoint;
 
 use crate::accept::Answer;
 use crate::limits::Limits;
+use crate::manner::{Manner, is_match};
 use crate::problem::Problem;
 use crate::query::Pairs;
 use crate::start::{StartAsk, parse_duration_ms};
 
 /// The longest comment that a stream may be asked to open with, in bytes.
 pub(crate) const PADDING_BYTES_MAX: usize = 16 << 10;
+
+/// A subscribe as it stands in its request: read, but not judged beyond its dialect.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) path: Path,
+    pub(crate) request: &'a Parts,
+    /// Of the query, and then of the body.
+    pub(crate) pairs: Pairs,
+    pub(crate) manner: Manner,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads it; `body` is that of a QUERY (mercure.md, 2.1).
+    pub(crate) fn read(
+        path: Path,
+        request: &'a Parts,
+        body: Option<&[u8]>,
+    ) -> Result<Self, Problem> {
+        let mut pairs = Pairs::of(&request.uri)?;
+        if let Some(body) = body {
+            pairs = pairs.and(Pairs::parse(body)?);
+        }
+        Ok(Self {
+            manner: Manner::of_subscribe(path, &pairs)?,
+            path,
+            request,
+            pairs,
+        })
+    }
+}
 
 /// A subscribe.
 #[derive(Debug)]
@@ -45,16 +76,23 @@ pub(crate) enum Path {
 }
 
 impl Ask {
+    /// Judges what was asked.
     pub(crate) fn parse(
-        path: Path,
-        request: &Parts,
+        asked: &Asked<'_>,
         limits: &Limits,
         patterns: &Patterns,
         now_ms: u64,
     ) -> Result<Self, Problem> {
-        let query = Pairs::of(&request.uri)?;
+        let Asked {
+            path,
+            request,
+            pairs: query,
+            ..
+        } = asked;
+        let path = *path;
+        query.check_visible()?;
         let routing = match path {
-            Path::Mercure => routing(&query, limits, patterns)?,
+            Path::Mercure => routing(query, limits, patterns)?,
             Path::Topic => {
                 if let Some((name, _)) = query.iter().find(|(name, _)| names_topics(name)) {
                     return Err(Problem::bad_parameter(format!(
@@ -69,21 +107,21 @@ impl Ask {
             }
         };
         let answer = Answer::negotiate(&request.headers)?;
-        let is_labelled = one_of(&query, "label", &["topic"])?.is_some();
+        let is_labelled = one_of(query, "label", &["topic"])?.is_some();
         Ok(Self {
             routing,
-            from: StartAsk::parse(&request.headers, &query, now_ms)?,
+            from: StartAsk::parse(&request.headers, query, now_ms)?,
             answer,
             form: match answer {
                 Answer::EventStream if is_labelled => Form::Labelled,
                 Answer::EventStream => Form::EventStream,
                 Answer::Ndjson | Answer::Page => Form::Ndjson,
             },
-            checkpoint: checkpoint(path, &query)?,
-            padding_bytes: number(&query, "padding", PADDING_BYTES_MAX)?.unwrap_or(0),
+            checkpoint: checkpoint(path, query)?,
+            padding_bytes: number(query, "padding", PADDING_BYTES_MAX)?.unwrap_or(0),
             page: PageAsk {
-                wait: wait(&query, limits.wait_max)?,
-                events_max: number(&query, "limit", limits.page_events_max)?
+                wait: wait(query, limits.wait_max)?,
+                events_max: number(query, "limit", limits.page_events_max)?
                     .unwrap_or(limits.page_events_max)
                     .max(1),
             },
@@ -95,12 +133,6 @@ fn names_topics(name: &str) -> bool {
     name == "topic" || is_match(name)
 }
 
-/// mercure.md, 2.3: names that begin with `match`, in any case, are the protocol's.
-fn is_match(name: &str) -> bool {
-    name.get(..5)
-        .is_some_and(|start| start.eq_ignore_ascii_case("match"))
-}
-
 /// Topics in the query, in either dialect: `topic=` is the legacy one (mercure.md, 1.2), `match=`, `match_exact=` and
 /// `match_urlpattern=` are the modern one (2.2).
 fn routing(query: &Pairs, limits: &Limits, patterns: &Patterns) -> Result<MatcherSet, Problem> {
@@ -108,18 +140,10 @@ fn routing(query: &Pairs, limits: &Limits, patterns: &Patterns) -> Result<Matche
         .iter()
         .filter(|(name, _)| names_topics(name))
         .collect();
-    let Some((first, _)) = asked.first() else {
+    // mercure.md, 1.1 and 2.2
+    if asked.is_empty() {
         return Err(Problem::bad_parameter(
             "say what to subscribe to: topic=news, or topic=* for every topic",
-        ));
-    };
-    let is_legacy = *first == "topic";
-    if asked
-        .iter()
-        .any(|(name, _)| (*name == "topic") != is_legacy)
-    {
-        return Err(Problem::bad_parameter(
-            "name topics with `topic` or with `match`, not with both",
         ));
     }
     // Before any of them is compiled.
@@ -228,12 +252,14 @@ mod tests {
             ..Limits::default()
         };
         let patterns = Patterns::with_base(Default::default(), "https://h.x/m").unwrap();
-        Ask::parse(path, &request.into_parts().0, &limits, &patterns, 0)
+        let (request, ()) = request.into_parts();
+        let asked = Asked::read(path, &request, None)?;
+        Ask::parse(&asked, &limits, &patterns, 0)
     }
 
     #[test]
     fn topics_in_both_dialects() {
-        let table: [(&str, Option<&[&str]>); 32] = [
+        let table: [(&str, Option<&[&str]>); 46] = [
             ("/m?topic=a", Some(&["a"])),
             ("/m?topic=a&topic=b&topic=a", Some(&["a", "b"])),
             ("/m?topic=*", Some(&["*"])),
@@ -264,6 +290,22 @@ mod tests {
             ("/m?matchRegexp=a", None),
             ("/m?topic=a%0A", None),
             ("/m?topic=%FF", None),
+            // mercure.md, 2.4
+            ("/m?match=a%00", None),
+            ("/m?match=a%0A", None),
+            ("/m?match=a%7F", None),
+            ("/m?match=a%C2%85", None),
+            ("/m?match=a%FF", None),
+            ("/m?match=a%E2%80%AE", None),
+            ("/m?match=a%E2%80%8B", None),
+            ("/m?match=%EF%BB%BFa", None),
+            ("/m?match_urlpattern=/a%0A", None),
+            ("/m?match=a&last_event_id=%00", None),
+            ("/m?match=a&x=%E2%80%8B", None),
+            ("/m?match", None),
+            // mercure.md, 2.6
+            ("/m?match=*&match_exact=*", Some(&["*"])),
+            ("/m?match_other=*", None),
             ("/topics/a", Some(&["a"])),
             ("/topics/orders/42/lines", Some(&["orders/42/lines"])),
             ("/topics/https%3A%2F%2Fe.x%2F1", Some(&["https://e.x/1"])),

@@ -5,20 +5,34 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use tidewire_codec::{EventId, EventType};
-use tidewire_core::{Grant, MatcherSet, ProducerKey, TOPIC_BYTES_MAX, Topic, unseen_character};
+use tidewire_core::{
+    Dialect, Grant, MatcherSet, ProducerKey, TOPIC_BYTES_MAX, Topic, TopicError, unseen_character,
+};
 use tidewire_log::Event;
 use tidewire_log::control::CONTROL_TYPE_PREFIX;
-use url::Url;
 
+use crate::counters::Reason;
 use crate::limits::Limits;
+use crate::place::Place;
 use crate::problem::Problem;
 
 /// The longest id or type, in bytes.
 pub const NAME_BYTES_MAX: usize = TOPIC_BYTES_MAX;
 
-/// Where the hub itself is; topics there are its own (mercure.md, 2.21). The host never matters.
-const HUB_URL: &str = "http://hub.invalid/.well-known/mercure";
-const HUB_PATH: &str = "/.well-known/mercure";
+/// By what an event is checked.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) place: &'a Place,
+    /// Topics that its publisher may publish to.
+    pub(crate) granted: &'a MatcherSet,
+    /// The dialect in which it is answered.
+    pub(crate) dialect: Dialect,
+    /// In milliseconds since 1970.
+    pub(crate) now_ms: u64,
+    /// A topic that was checked already, and may well be this one's again.
+    pub(crate) before: Option<&'a Topic>,
+}
 
 /// An event as a publisher wrote it. Members that it does not know are ignored, as the form's unknown fields are.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -55,13 +69,9 @@ fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Cow<'de, str>>
 }
 
 impl RawEvent<'_> {
-    /// Checks every part of it. `before` is a topic that was checked already, and may well be this one's again.
-    pub(crate) fn check(
-        self,
-        limits: &Limits,
-        now_ms: u64,
-        before: Option<&Topic>,
-    ) -> Result<Event, Problem> {
+    /// Checks every part of it, in the order of mercure.md, 0.20: that there are topics, how many, which, whether they are granted,
+    /// and then the rest.
+    pub(crate) fn check(self, rules: &Rules<'_>) -> Result<Event, Problem> {
         let names = match (&self.topic, &self.topics) {
             (Some(_), Some(_)) => {
                 return Err(Problem::bad_event("give `topic` or `topics`, not both"));
@@ -70,13 +80,14 @@ impl RawEvent<'_> {
             (None, Some(topics)) => topics,
             (None, None) => &[],
         };
-        let topics = check_topics(names, limits, before)?;
+        let topics = check_topics(names, rules)?;
+        check_granted(&topics, rules.granted)?;
         let data = self.data.unwrap_or_default().into_owned();
-        if data.len() > limits.event_bytes_max {
+        let bytes_max = rules.limits.event_bytes_max;
+        if data.len() > bytes_max {
             return Err(Problem::too_large(format!(
-                "the event's data has {} bytes; at most {} are taken (event_bytes_max)",
+                "the event's data has {} bytes; at most {bytes_max} are taken (event_bytes_max)",
                 data.len(),
-                limits.event_bytes_max
             )));
         }
         Ok(Event {
@@ -84,35 +95,38 @@ impl RawEvent<'_> {
             data,
             event_type: check_type(&self.event_type.unwrap_or_default())?,
             id: check_id(&self.id.unwrap_or_default())?,
-            retry_ms: self.retry,
+            // mercure.md, 0.3: none at all. As a field it would make every client come back at once.
+            retry_ms: self.retry.filter(|retry_ms| *retry_ms > 0),
             private: self.private.unwrap_or_default(),
             presence: false,
-            time_ms: now_ms,
+            time_ms: rules.now_ms,
             producer: None,
         })
     }
 }
 
-fn check_topics(
-    names: &[Cow<'_, str>],
-    limits: &Limits,
-    before: Option<&Topic>,
-) -> Result<Vec<Topic>, Problem> {
+fn check_topics(names: &[Cow<'_, str>], rules: &Rules<'_>) -> Result<Vec<Topic>, Problem> {
     if names.is_empty() {
         return Err(Problem::bad_event("the event has no topic: give `topic`"));
     }
-    if names.len() > limits.topics_per_event_max {
-        return Err(Problem::bad_event(format!(
-            "the event has {} topics; at most {} are taken (topics_per_event_max)",
+    let count_max = rules.limits.topics_per_event_max;
+    if names.len() > count_max {
+        let why = format!(
+            "the event has {} topics; at most {count_max} are taken (topics_per_event_max)",
             names.len(),
-            limits.topics_per_event_max
-        )));
+        );
+        return Err(match rules.dialect {
+            // mercure.md, 1.9
+            Dialect::Legacy => Problem::bad_event(why),
+            // mercure.md, 2.24
+            Dialect::Modern => Problem::too_large(why),
+        });
     }
     let mut topics: Vec<Topic> = Vec::with_capacity(names.len());
     for name in names {
-        let topic = match before.filter(|before| before.as_str() == name) {
+        let topic = match rules.before.filter(|before| before.as_str() == name) {
             Some(before) => before.clone(),
-            None => check_topic(name)?,
+            None => check_topic(name, rules)?,
         };
         if !topics.contains(&topic) {
             topics.push(topic);
@@ -121,65 +135,30 @@ fn check_topics(
     Ok(topics)
 }
 
-fn check_topic(name: &str) -> Result<Topic, Problem> {
-    let topic = Topic::parse(name)
-        .map_err(|error| Problem::bad_event(format!("{name:?} is no topic: {error}")))?;
-    if is_reserved(name) {
-        return Err(Problem::bad_event(format!(
-            "the topic {name:?} lies below {HUB_PATH}, where only the hub itself publishes"
-        )));
+fn check_topic(name: &str, rules: &Rules<'_>) -> Result<Topic, Problem> {
+    let topic = Topic::parse(name).map_err(|error| match error {
+        // mercure.md, 2.24
+        TopicError::TooLong(_) => Problem::too_large(error.to_string()),
+        error => Problem::bad_event(format!("{name:?} is no topic: {error}")),
+    })?;
+    if !rules.place.is_reserved(name) {
+        return Ok(topic);
     }
-    Ok(topic)
-}
-
-/// mercure.md, 2.21: resolved against the hub's URL, without dot segments and needless escapes, is it the hub's path or below?
-fn is_reserved(topic: &str) -> bool {
-    // Nothing else can resolve there; most topics are spared the parser.
-    let bytes = topic.as_bytes();
-    let names_it = |at: usize| {
-        bytes[at] == b'%'
-            || bytes[at..]
-                .get(..7)
-                .is_some_and(|word| word.eq_ignore_ascii_case(b"mercure"))
-    };
-    if !memchr::memchr3_iter(b'm', b'M', b'%', bytes).any(names_it) {
-        return false;
-    }
-    let resolved = Url::parse(HUB_URL).and_then(|hub| hub.join(topic));
-    resolved.is_ok_and(|url| {
-        let path = decode_unreserved(url.path());
-        path == HUB_PATH
-            || path
-                .strip_prefix(HUB_PATH)
-                .is_some_and(|rest| rest.starts_with('/'))
+    let why = format!(
+        "the topic {name:?} lies at or below {}, where only the hub itself publishes",
+        rules.place.path()
+    );
+    Err(match rules.dialect {
+        // mercure.md, 1.9: the status of old. Which topics are reserved is 2.21's rule in both dialects.
+        Dialect::Legacy => Problem::forbidden(Reason::BadEvent, why),
+        Dialect::Modern => Problem::bad_event(why),
     })
-}
-
-/// RFC 3986, section 6.2.2.2: escapes of unreserved characters say nothing.
-fn decode_unreserved(path: &str) -> String {
-    let mut parts = path.split('%');
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let code = part
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match code.map(char::from) {
-            Some(c) if c.is_ascii_alphanumeric() || "-._~".contains(c) => {
-                out.push(c);
-                out.push_str(&part[2..]);
-            }
-            _ => {
-                out.push('%');
-                out.push_str(part);
-            }
-        }
-    }
-    out
 }
 
 fn check_name(what: &str, name: &str) -> Result<(), Problem> {
     if name.len() > NAME_BYTES_MAX {
-        return Err(Problem::bad_event(format!(
+        // mercure.md, 2.24
+        return Err(Problem::too_large(format!(
             "the {what} has {} bytes; at most {NAME_BYTES_MAX} are taken",
             name.len()
         )));
@@ -226,11 +205,10 @@ fn check_id(id: &str) -> Result<Option<EventId>, Problem> {
 }
 
 /// Whether a grant covers every topic of an event (mercure.md, 0.11).
-pub(crate) fn check_granted(event: &Event, publish: &MatcherSet) -> Result<(), Problem> {
-    match event
-        .topics
+fn check_granted(topics: &[Topic], granted: &MatcherSet) -> Result<(), Problem> {
+    match topics
         .iter()
-        .find(|topic| !publish.accepts(topic.as_bytes()))
+        .find(|topic| !granted.accepts(topic.as_bytes()))
     {
         Some(topic) => Err(Problem::topic_not_granted(topic.as_str())),
         None => Ok(()),
@@ -306,10 +284,23 @@ fn truncated(hash: Sha256) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tidewire_core::Patterns;
 
-    fn raw(json: &str) -> RawEvent<'_> {
-        serde_json::from_str(json).unwrap()
+    use super::*;
+    use crate::place::HUB_PATH;
+
+    fn checked(json: &str, limits: &Limits, dialect: Dialect) -> Result<Event, Problem> {
+        let raw: RawEvent<'_> = serde_json::from_str(json).unwrap();
+        let granted = ["a", "b", "c", "/.well-known/mercure"];
+        let granted = granted.map(|topic| Patterns::exact(topic).unwrap());
+        raw.check(&Rules {
+            limits,
+            place: &Place::new(HUB_PATH, None).unwrap(),
+            granted: &MatcherSet::from_iter(granted),
+            dialect,
+            now_ms: 7,
+            before: None,
+        })
     }
 
     #[test]
@@ -321,13 +312,13 @@ mod tests {
         };
         let long = "x".repeat(NAME_BYTES_MAX + 1);
         let long_id = format!(r#"{{"topic":"a","id":"{long}"}}"#);
+        let long_topic = format!(r#"{{"topic":"{long}"}}"#);
         #[rustfmt::skip]
         let table = [
             (r#"{"topic":"a"}"#, 200),
             (r#"{"topic":"a","data":"12345678"}"#, 200),
             (r#"{"topic":"a","data":"123456789"}"#, 413),
             (r#"{"topics":["a","b"],"data":"x","type":"t","id":"i","private":true,"retry":5}"#, 200),
-            (r#"{"topics":["a","b","c"]}"#, 400),
             (r#"{"topic":"a","topics":["b"]}"#, 400),
             (r#"{"topics":[]}"#, 400),
             (r#"{"data":"x"}"#, 400),
@@ -344,37 +335,38 @@ mod tests {
             (r#"{"topic":"a","id":"earliest"}"#, 400),
             (r#"{"topic":"a","id":"x\u0000"}"#, 400),
             (r#"{"topic":"a","id":"\u202e"}"#, 400),
-            (&*long_id, 400),
-            (r#"{"topic":"/.well-known/mercure"}"#, 400),
+            (&*long_id, 413),
+            (&*long_topic, 413),
+            (r#"{"topic":"forbidden"}"#, 403),
+            (r#"{"topics":["a","forbidden"]}"#, 403),
+            // mercure.md, 0.20: what is granted comes before the rest.
+            (r##"{"topic":"forbidden","id":"#1"}"##, 403),
+            (r##"{"topic":"\u0000","id":"#1"}"##, 400),
         ];
         for (json, want) in table {
-            let got = raw(json).check(&limits, 7, None);
-            let status = got.map_or_else(|problem| problem.status().as_u16(), |_| 200);
-            assert_eq!(status, want, "{json}");
+            for dialect in [Dialect::Legacy, Dialect::Modern] {
+                let got = checked(json, &limits, dialect);
+                let status = got.map_or_else(|problem| problem.status().as_u16(), |_| 200);
+                assert_eq!(status, want, "{json}");
+            }
         }
-    }
-
-    #[test]
-    fn the_hubs_own_topics() {
-        // mercure.md, 2.21
         #[rustfmt::skip]
-        let reserved = [
-            "https://example.com/.well-known/mercure", "http://other/.well-known/mercure/x",
-            "/.well-known/mercure/subscriptions/foo", "mercure/subscriptions/foo", "mercure", "%6Dercure",
-            "/.well-known/%6dercure/x", "https:\\\\example.com\\.well-known\\mercure", "/a/../.well-known/mercure",
-            "/%2ewell-known/mercure",
+        let table = [
+            // mercure.md, 1.9 and 2.24
+            (r#"{"topics":["a","b","c"]}"#, 400, 413),
+            // mercure.md, 1.9 and 2.21
+            (r#"{"topic":"/.well-known/mercure"}"#, 403, 400),
         ];
-        #[rustfmt::skip]
-        let free = [
-            "https://example.com/.well-known/mercureXXX", "https://example.com/foo/.well-known/mercure/bar",
-            "subscriptions/foo", "bar", "../mercure/x", "urn:example:mercure", "100%", "MERCURE", "http://[/mercure",
-        ];
-        for topic in reserved {
-            assert!(is_reserved(topic), "{topic}");
+        for (json, legacy, modern) in table {
+            for (dialect, want) in [(Dialect::Legacy, legacy), (Dialect::Modern, modern)] {
+                let problem = checked(json, &limits, dialect).unwrap_err();
+                assert_eq!(problem.status().as_u16(), want, "{json} {dialect:?}");
+            }
         }
-        for topic in free {
-            assert!(!is_reserved(topic), "{topic}");
-        }
+        // mercure.md, 0.3
+        let retry = |json| checked(json, &limits, Dialect::Modern).unwrap().retry_ms;
+        assert_eq!(retry(r#"{"topic":"a","retry":0}"#), None);
+        assert_eq!(retry(r#"{"topic":"a","retry":1}"#), Some(1));
     }
 
     #[test]
@@ -384,7 +376,7 @@ mod tests {
             subject: subject.map(str::to_owned),
             ..Grant::default()
         };
-        let event = |json| raw(json).check(&Limits::default(), 7, None).unwrap();
+        let event = |json| checked(json, &Limits::default(), Dialect::Modern).unwrap();
         let a = event(r#"{"topic":"a","data":"x"}"#);
         let key = |key: &str, grant: &Grant, index| {
             Producer::of(key.as_bytes(), grant)
@@ -408,11 +400,11 @@ mod tests {
         let digests = [
             r#"{"topic":"a","data":"x"}"#,
             r#"{"topic":"a","data":"y"}"#,
-            r#"{"topic":"ax"}"#,
+            r#"{"topic":"b"}"#,
             r#"{"topic":"a","data":"x","private":true}"#,
             r#"{"topic":"a","data":"x","type":"x"}"#,
             r#"{"topic":"a","data":"x","id":"x"}"#,
-            r#"{"topic":"a","data":"x","retry":0}"#,
+            r#"{"topic":"a","data":"x","retry":1}"#,
         ]
         .map(|json| digest(&event(json)));
         for (at, one) in digests.iter().enumerate() {

@@ -19,6 +19,7 @@ use crate::counters::{Counters, Counting};
 use crate::limits::Limits;
 #[cfg(target_os = "linux")]
 use crate::peer::Transport;
+use crate::place::{HUB_PATH, Place};
 use crate::plain::ReadyHeads;
 use crate::problem::Problem;
 use crate::slots::Slots;
@@ -39,8 +40,11 @@ pub struct Settings {
     /// Who may do what.
     pub access: Access,
     /// The hub's own URL as clients write it, like `https://example.com/.well-known/mercure`: relative URL patterns and topics
-    /// resolve against it. `None`: relative patterns match relative topics alone.
+    /// resolve against it, and a token's audience is compared with it. `None`: relative patterns match relative topics alone, and
+    /// the audience is what the request calls the hub.
     pub hub_url: Option<String>,
+    /// Where the hub is among this server's paths. Topics there are its own.
+    pub hub_path: String,
     /// Heartbeats, lives and deadlines of streams.
     pub streams: ShardConfig,
     /// How many threads hold subscribers without TLS (Linux). Zero: none, each stream is a task of its own, as on other systems.
@@ -63,6 +67,7 @@ impl Default for Settings {
             limits: Limits::default(),
             access: Access::default(),
             hub_url: None,
+            hub_path: HUB_PATH.to_owned(),
             streams: ShardConfig::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             refuse_softly: true,
@@ -86,6 +91,7 @@ pub struct Front(Arc<Inner>);
 struct Inner {
     feed: Arc<Feed>,
     settings: Settings,
+    place: Place,
     patterns: Patterns,
     slots: Arc<Slots>,
     counting: Counting,
@@ -108,6 +114,8 @@ impl Front {
     /// If the threads for subscribers cannot be started, or the hub's URL is none.
     pub fn new(log: Arc<dyn Log>, settings: Settings) -> std::io::Result<Self> {
         let limits = settings.limits.patterns();
+        let place = Place::new(&settings.hub_path, settings.hub_url.as_deref())
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
         let patterns = match &settings.hub_url {
             Some(url) => Patterns::with_base(limits, url).map_err(std::io::Error::other)?,
             None => Patterns::new(limits),
@@ -132,6 +140,7 @@ impl Front {
             feed: Feed::new(log),
             slots,
             settings,
+            place,
             patterns,
             counting: Counting::default(),
             tally: Tally::new(TALLY_PLACES),
@@ -207,6 +216,15 @@ impl Front {
     #[must_use]
     pub fn patterns(&self) -> &Patterns {
         &self.0.patterns
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// Whether it says which tokens it takes: not if it can check none (mercure.md, 2.40).
+    pub(crate) fn has_metadata(&self) -> bool {
+        !self.access().keys.is_empty()
     }
 
     pub(crate) fn access(&self) -> &Access {

@@ -20,6 +20,8 @@ pub struct Limits {
     pub patterns_bytes_max: usize,
     /// The greatest JSON array of events, in bytes.
     pub array_bytes_max: usize,
+    /// The greatest body of a QUERY, in bytes.
+    pub query_bytes_max: usize,
     /// How many subscribers are served at once; the streams of one HTTP/2 connection, which share its descriptor, count as one.
     pub subscribers_max: usize,
     /// The greatest head of a request, in bytes; its target included.
@@ -52,6 +54,7 @@ impl Default for Limits {
             pattern_bytes_max: PatternLimits::default().pattern_bytes_max,
             patterns_bytes_max: PatternLimits::default().patterns_bytes_max,
             array_bytes_max: 16 << 20,
+            query_bytes_max: 1 << 20,
             subscribers_max: usize::MAX,
             head_bytes_max: 64 << 10,
             head_time_max: Duration::from_secs(30),

@@ -186,12 +186,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     fn take(&mut self, read: &[u8]) -> Head {
         if self.unread.is_empty() {
             // Nearly always it is one request, neither more nor less: then nothing of it is kept.
-            let head = head::read(read);
+            let head = head::read(read, self.front.place().path());
             self.unread.extend_from_slice(&read[head.bytes()..]);
             return head;
         }
         self.unread.extend_from_slice(read);
-        let head = head::read(&self.unread);
+        let head = head::read(&self.unread, self.front.place().path());
         self.unread.drain(..head.bytes());
         if self.unread.is_empty() {
             self.unread = Vec::new();

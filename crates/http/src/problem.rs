@@ -10,7 +10,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::json;
 use tidewire_auth::Refusal;
-use tidewire_core::PatternError;
+use tidewire_core::{Dialect, PatternError};
 use tidewire_log::AppendError;
 
 use crate::counters::Reason;
@@ -36,7 +36,25 @@ enum Extra {
     None,
     RetryAfter(u32),
     Allow(&'static str),
-    Challenge(Option<&'static str>),
+    Challenge(Challenge),
+}
+
+/// What a client is told of tokens (RFC 6750, section 3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Challenge {
+    /// Section 3.1: no error code for a request that held no token.
+    error: Option<&'static str>,
+    /// RFC 9728, section 5.1: where it is said which tokens are taken.
+    metadata_url: Option<Box<str>>,
+}
+
+impl From<Option<&'static str>> for Challenge {
+    fn from(error: Option<&'static str>) -> Self {
+        Self {
+            error,
+            metadata_url: None,
+        }
+    }
 }
 
 impl Problem {
@@ -197,16 +215,50 @@ impl Problem {
         }
         let (status, title) = match refusal {
             Refusal::NotGranted(_) => (StatusCode::FORBIDDEN, "The token does not allow it"),
+            Refusal::QueryModern => (
+                StatusCode::BAD_REQUEST,
+                "A token does not stand where it may",
+            ),
             _ => (
                 StatusCode::UNAUTHORIZED,
                 "A token is needed that this hub trusts",
             ),
         };
         Self {
-            extra: Extra::Challenge(refusal.error_code()),
+            extra: Extra::Challenge(refusal.error_code().into()),
             reason: Reason::from(refusal),
             ..Self::new(status, "not-authorized", title, refusal.to_string())
         }
+    }
+
+    /// A token that does not stand where and as it should (mercure.md, 2.30).
+    pub(crate) fn presented(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            extra: Extra::Challenge(Some("invalid_request").into()),
+            ..Self::bad_request(detail)
+        }
+    }
+
+    /// What is said of tokens, as a dialect says it. `metadata_url`: where it stands which tokens are taken, if it does.
+    #[must_use]
+    pub(crate) fn in_dialect(
+        mut self,
+        dialect: Dialect,
+        metadata_url: impl FnOnce() -> Option<String>,
+    ) -> Self {
+        let Extra::Challenge(challenge) = &mut self.extra else {
+            return self;
+        };
+        match dialect {
+            // mercure.md, 1.7: clients of old know one status for all of it.
+            Dialect::Legacy => {
+                self.status = StatusCode::UNAUTHORIZED;
+                challenge.error = None;
+            }
+            // mercure.md, 2.36
+            Dialect::Modern => challenge.metadata_url = metadata_url().map(Into::into),
+        }
+        self
     }
 
     /// A matcher that cannot be used; says of which parameter.
@@ -221,7 +273,7 @@ impl Problem {
     pub(crate) fn topic_not_granted(topic: &str) -> Self {
         let detail = format!("the token does not allow to publish to the topic {topic:?}");
         Self {
-            extra: Extra::Challenge(Some("insufficient_scope")),
+            extra: Extra::Challenge(Some("insufficient_scope").into()),
             reason: Reason::TopicNotGranted,
             ..Self::new(
                 StatusCode::FORBIDDEN,
@@ -314,22 +366,25 @@ impl IntoResponse for Problem {
             Extra::Allow(methods) => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(methods));
             }
-            Extra::Challenge(code) => {
-                headers.insert(header::WWW_AUTHENTICATE, challenge(code));
+            Extra::Challenge(challenge) => {
+                headers.insert(header::WWW_AUTHENTICATE, challenge.into_header());
             }
         }
         response
     }
 }
 
-/// RFC 6750, section 3.1: no error code for a request that held no token.
-fn challenge(code: Option<&'static str>) -> HeaderValue {
-    match code {
-        None => HeaderValue::from_static("Bearer"),
-        Some("insufficient_scope") => {
-            HeaderValue::from_static("Bearer error=\"insufficient_scope\"")
-        }
-        Some(_) => HeaderValue::from_static("Bearer error=\"invalid_token\""),
+impl Challenge {
+    fn into_header(self) -> HeaderValue {
+        let error = self.error.map(|error| format!("error=\"{error}\""));
+        let metadata_url = self
+            .metadata_url
+            // It holds the request's Host, of which no character but these would end the quotation.
+            .filter(|url| !url.contains(['"', '\\']))
+            .map(|url| format!("resource_metadata=\"{url}\""));
+        let parameters: Vec<String> = error.into_iter().chain(metadata_url).collect();
+        let text = format!("Bearer {}", parameters.join(", "));
+        HeaderValue::try_from(text.trim_end()).unwrap_or(HeaderValue::from_static("Bearer"))
     }
 }
 
@@ -385,5 +440,34 @@ mod tests {
                     .collect::<Vec<_>>()
             );
         }
+    }
+
+    /// mercure.md, 1.7 and 2.36
+    #[test]
+    fn each_dialect_says_in_its_way_what_is_wrong_with_a_token() {
+        let metadata = || Some("https://h/m".to_owned());
+        #[rustfmt::skip]
+        let table = [
+            (Problem::refused(&Refusal::Missing(Role::Publisher)), 401, "Bearer resource_metadata=\"https://h/m\""),
+            (Problem::refused(&Refusal::Signature), 401, "Bearer error=\"invalid_token\", resource_metadata=\"https://h/m\""),
+            (Problem::refused(&Refusal::NotGranted(Role::Publisher)), 403,
+             "Bearer error=\"insufficient_scope\", resource_metadata=\"https://h/m\""),
+            (Problem::topic_not_granted("a"), 403, "Bearer error=\"insufficient_scope\", resource_metadata=\"https://h/m\""),
+            (Problem::presented("x"), 400, "Bearer error=\"invalid_request\", resource_metadata=\"https://h/m\""),
+        ];
+        for (problem, status, challenge) in table {
+            let said = |dialect| {
+                let response = problem
+                    .clone()
+                    .in_dialect(dialect, metadata)
+                    .into_response();
+                let challenge = response.headers()["www-authenticate"].to_str().unwrap();
+                (response.status().as_u16(), challenge.to_owned())
+            };
+            assert_eq!(said(Dialect::Modern), (status, challenge.to_owned()));
+            assert_eq!(said(Dialect::Legacy), (401, "Bearer".to_owned()));
+        }
+        let other = Problem::bad_event("x");
+        assert_eq!(other.clone().in_dialect(Dialect::Legacy, metadata), other);
     }
 }

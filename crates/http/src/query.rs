@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
+use tidewire_core::unseen_character;
 
 use crate::problem::Problem;
 
@@ -41,6 +42,25 @@ impl Pairs {
     /// Of a request's query.
     pub(crate) fn of(uri: &http::Uri) -> Result<Self, Problem> {
         Self::parse(uri.query().unwrap_or_default().as_bytes())
+    }
+
+    /// These, then others.
+    #[must_use]
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// mercure.md, 2.4: whether no value holds a character that nobody sees.
+    pub(crate) fn check_visible(&self) -> Result<(), Problem> {
+        let unseen = |(name, value)| unseen_character(value).map(|c| (name, c));
+        match self.iter().find_map(unseen) {
+            None => Ok(()),
+            Some((name, c)) => Err(Problem::bad_parameter(format!(
+                "the value of {name:?} must not hold the control or format character U+{:04X}",
+                u32::from(c)
+            ))),
+        }
     }
 
     /// The first value of a name.

@@ -11,25 +11,27 @@ use http::{Method, StatusCode};
 
 use crate::access::Secure;
 use crate::access_log::{Entry, Running};
+use crate::ask::Path;
 use crate::counters::Reason;
 use crate::front::Front;
 use crate::problem::Problem;
 use crate::{publish, site, stream};
 
-const HUB_METHODS: &str = "GET, HEAD, POST, OPTIONS";
+const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Everything that a hub answers, as a service to serve or to nest.
 pub fn router(front: Front) -> Router {
     Router::new()
         .route(
-            "/.well-known/mercure",
+            front.place().path(),
             all_else(get(stream::mercure).post(publish::mercure)),
         )
         .route(
             "/topics/{*topic}",
             all_else(get(stream::topic).post(publish::topic)),
         )
+        .route(front.place().metadata_path(), all_else(get(site::metadata)))
         .route("/healthz", all_else(get(site::healthz)))
         .route("/readyz", all_else(get(site::readyz)))
         .route("/openapi.json", all_else(get(site::openapi)))
@@ -39,26 +41,47 @@ pub fn router(front: Front) -> Router {
 }
 
 fn all_else(route: MethodRouter<Front>) -> MethodRouter<Front> {
-    route.fallback(async |request: Request| {
-        let allow = methods(request.uri().path()).unwrap_or(PAGE_METHODS);
-        Problem::method(request.method(), allow)
-    })
+    route.fallback(other_methods)
 }
 
-async fn page_or_nothing(request: Request) -> Response {
+/// The methods that the framework has no name for, and those that are none of a path's.
+async fn other_methods(State(front): State<Front>, request: Request) -> Response {
+    let path = request.uri().path();
+    let allow = methods(&front, path);
+    if allow == Some(HUB_METHODS) && request.method().as_str() == "QUERY" {
+        let path = match path == front.place().path() {
+            true => Path::Mercure,
+            false => Path::Topic,
+        };
+        return stream::query(&front, path, request).await;
+    }
+    match allow {
+        Some(allow) => Problem::method(request.method(), allow).into_response(),
+        None => Problem::not_found(path).into_response(),
+    }
+}
+
+async fn page_or_nothing(State(front): State<Front>, request: Request) -> Response {
     let (request, _) = request.into_parts();
-    let response = site::asset_or_not_found(&request);
+    let mut response = site::asset_or_not_found(&front, &request);
     if response.status() == StatusCode::OK && !matches!(request.method, Method::GET | Method::HEAD)
     {
         return Problem::method(&request.method, PAGE_METHODS).into_response();
+    }
+    if request.uri.path() == "/" {
+        // mercure.md, 1.15 and 2.70
+        let link = front.place().link();
+        response.headers_mut().insert(header::LINK, link);
     }
     response
 }
 
 /// The methods of a path; `None` if nothing is there.
-fn methods(path: &str) -> Option<&'static str> {
+fn methods(front: &Front, path: &str) -> Option<&'static str> {
+    let place = front.place();
     match path {
-        "/.well-known/mercure" => Some(HUB_METHODS),
+        path if path == place.path() => Some(HUB_METHODS),
+        path if path == place.metadata_path() => front.has_metadata().then_some(PAGE_METHODS),
         "/healthz" | "/readyz" | "/openapi.json" => Some(PAGE_METHODS),
         path if path.len() > "/topics/".len() && path.starts_with("/topics/") => Some(HUB_METHODS),
         path => site::asset(path).map(|_| PAGE_METHODS),
@@ -117,7 +140,7 @@ fn seen(parts: &Parts) -> Parts {
 }
 
 fn preflight(front: &Front, request: &Parts) -> Response {
-    let Some(allow) = methods(request.uri.path()) else {
+    let Some(allow) = methods(front, request.uri.path()) else {
         return Problem::not_found(request.uri.path()).into_response();
     };
     let mut response = StatusCode::NO_CONTENT.into_response();

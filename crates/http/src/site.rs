@@ -1,16 +1,19 @@
 //! What is not a stream: health, the description, the playground page.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::request::Parts;
 use rust_embed::RustEmbed;
+use serde_json::json;
 
 use crate::counters::Reason;
 use crate::front::Front;
+use crate::place::HUB_PATH;
 use crate::problem::Problem;
+use crate::token::MODERN_COOKIE;
 
 /// The page's files; `assets/index.html` is the page.
 #[derive(RustEmbed)]
@@ -41,12 +44,32 @@ pub(crate) async fn readyz(State(front): State<Front>) -> Response {
     }
 }
 
-pub(crate) async fn openapi() -> Response {
-    text("application/json", OPENAPI)
+pub(crate) async fn openapi(State(front): State<Front>) -> Response {
+    match front.place().path() {
+        HUB_PATH => text("application/json", OPENAPI),
+        path => text("application/json", OPENAPI.replace(HUB_PATH, path)),
+    }
 }
 
-fn text(content_type: &'static str, body: &'static str) -> Response {
-    let mut response = Response::new(Body::from(body));
+/// Which tokens this hub takes and what it does (RFC 9728; mercure.md, 2.40).
+pub(crate) async fn metadata(State(front): State<Front>, request: Request) -> Response {
+    let (request, _) = request.into_parts();
+    if !front.has_metadata() {
+        return Problem::not_found(request.uri.path()).into_response();
+    }
+    let cookie_name = front.access().cookie_name.as_deref();
+    let document = json!({
+        "resource": front.place().resource(&request),
+        "authorization_details_types_supported": ["https://mercure.rocks/authorization-detail"],
+        "bearer_methods_supported": ["header"],
+        "mercure_cookie": cookie_name.unwrap_or(MODERN_COOKIE),
+        "mercure_matcher_types_supported": ["exact", "urlpattern"],
+    });
+    text("application/json", format!("{document}\n"))
+}
+
+fn text(content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -82,9 +105,24 @@ fn content_type(name: &str) -> &'static str {
 }
 
 /// The path's file, or a problem that says that nothing is there.
-pub(crate) fn asset_or_not_found(request: &Parts) -> Response {
-    asset(request.uri.path()).unwrap_or_else(|| nothing_at(request.uri.path()).into_response())
+pub(crate) fn asset_or_not_found(front: &Front, request: &Parts) -> Response {
+    let path = request.uri.path();
+    let hub_path = front.place().path();
+    match asset(path) {
+        // The page has to know where the hub is.
+        Some(mut script) if hub_path != HUB_PATH && path == PAGE_ADDRESSES => {
+            let text = Assets::get(&path[1..]).map(|file| file.data.into_owned());
+            let text = String::from_utf8(text.unwrap_or_default()).unwrap_or_default();
+            *script.body_mut() = Body::from(text.replace(HUB_PATH, hub_path));
+            script
+        }
+        Some(response) => response,
+        None => nothing_at(path).into_response(),
+    }
 }
+
+/// The page's script that names the hub's path.
+const PAGE_ADDRESSES: &str = "/addresses.js";
 
 fn nothing_at(path: &str) -> Problem {
     match path {

@@ -35,10 +35,9 @@ impl StartAsk {
         let header = headers
             .get("last-event-id")
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let named = || QUERY_NAMES.iter().find_map(|name| query.first(name));
         let last_event_id = match header {
             Some(id) if !id.is_empty() => Some(id),
-            empty => named().map(str::to_owned).or(empty),
+            empty => of_query(query).map(str::to_owned).or(empty),
         };
         if let Some(id) = last_event_id.as_deref().filter(|id| !id.is_empty()) {
             return Ok(Self {
@@ -57,6 +56,20 @@ impl StartAsk {
             asked: since.to_owned(),
             last_event_id,
         })
+    }
+}
+
+/// The first that says something, whatever its spelling: the pairs of a query stand before those of a body, and win
+/// (mercure.md, 2.1).
+fn of_query(query: &Pairs) -> Option<&str> {
+    let mut ids = query
+        .iter()
+        .filter(|(name, _)| QUERY_NAMES.contains(name))
+        .map(|(_, id)| id);
+    let first = ids.next()?;
+    match first {
+        "" => ids.find(|id| !id.is_empty()).or(Some("")),
+        id => Some(id),
     }
 }
 
@@ -158,7 +171,7 @@ mod tests {
     fn the_header_wins_over_the_query_over_since() {
         let cursor = |seen| Start::After(Cursor::new(Epoch(5), Position(seen)));
         #[rustfmt::skip]
-        let table: [(Option<&str>, &str, Start); 17] = [
+        let table: [(Option<&str>, &str, Start); 19] = [
             (None, "", Start::Tail),
             (Some("#5-7"), "last_event_id=%235-9&since=10m", cursor(7)),
             (Some(""), "last_event_id=%235-9", cursor(9)),
@@ -166,6 +179,8 @@ mod tests {
             (None, "lastEventID=%235-9", cursor(9)),
             (None, "lastEventId=%235-9", cursor(9)),
             (None, "Last-Event-ID=%235-9", cursor(9)),
+            (None, "lastEventID=%235-8&last_event_id=%235-9", cursor(8)),
+            (None, "lastEventID=&last_event_id=%235-9", cursor(9)),
             (None, "last_event_id=5-9", id("5-9")),
             (None, "last_event_id=urn:uuid:1", id("urn:uuid:1")),
             (Some("#nonsense"), "", id("#nonsense")),

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body::Frame;
 use tidewire_auth::Role;
-use tidewire_core::{Filter, Form, Grant};
+use tidewire_core::{Filter, Form, Grant, Position};
 use tidewire_engine::driver::pull::PullStream;
 use tidewire_engine::driver::{Framing, OnEnd, now_ms};
 use tidewire_engine::{EndReason, Subscription};
@@ -22,37 +22,72 @@ use tidewire_log::control::{Control, ControlFrame};
 
 use crate::accept::Answer;
 use crate::access_log::Entry;
-use crate::ask::{Ask, Path};
+use crate::ask::{Ask, Asked, Path};
 use crate::counters::Reason;
 use crate::front::{Front, Registration, random, random_u64};
 use crate::http2::{Handover, Opening};
 use crate::peer::Transport;
 use crate::problem::Problem;
+use crate::publish::{FORM_TYPE, media_type};
 use crate::refusal;
 use crate::slots::{Seat, Slot};
 use crate::takeover::{self, Adoption, Takeover};
-use crate::{page, router, token};
+use crate::{body, page, router, token};
 
 const CACHE_CONTROL: &str = "private, no-cache, no-store, no-transform, must-revalidate, max-age=0";
 
+const EARLIEST: &str = "earliest";
+
 pub(crate) async fn mercure(State(front): State<Front>, request: Request) -> Response {
-    subscribe(&front, Path::Mercure, &request.into_parts().0).await
+    let (request, _) = request.into_parts();
+    subscribe(&front, &request, Asked::read(Path::Mercure, &request, None)).await
 }
 
 pub(crate) async fn topic(State(front): State<Front>, request: Request) -> Response {
-    subscribe(&front, Path::Topic, &request.into_parts().0).await
+    let (request, _) = request.into_parts();
+    subscribe(&front, &request, Asked::read(Path::Topic, &request, None)).await
 }
 
-async fn subscribe(front: &Front, path: Path, request: &Parts) -> Response {
+/// `QUERY`: a subscribe whose parameters are in its body as well (mercure.md, 2.1).
+pub(crate) async fn query(front: &Front, path: Path, request: Request) -> Response {
+    let (request, body) = request.into_parts();
+    match form_of_query(front, &request, body).await {
+        Ok(body) => subscribe(front, &request, Asked::read(path, &request, Some(&body))).await,
+        Err(problem) => refused(front, &request, problem),
+    }
+}
+
+async fn form_of_query(front: &Front, request: &Parts, body: Body) -> Result<Vec<u8>, Problem> {
+    use http_body::Body as _;
+    match media_type(request).as_deref() {
+        Some(FORM_TYPE) => {
+            let limit = front.limits().query_bytes_max;
+            body::collect(front, body, limit, "query_bytes_max").await
+        }
+        None if body.is_end_stream() => Ok(Vec::new()),
+        have => {
+            let have = have.map_or("none".to_owned(), |have| format!("{have:?}"));
+            Err(Problem::content_type(format!(
+                "the content type is {have}; a QUERY has its parameters as {FORM_TYPE}"
+            )))
+        }
+    }
+}
+
+async fn subscribe(front: &Front, request: &Parts, asked: Result<Asked<'_>, Problem>) -> Response {
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(problem) => return refused(front, request, problem),
+    };
     let Some(handover) = request.extensions.get::<Handover>() else {
         let place = |form| front.slots().take(form, Transport::of(request));
-        return match try_subscribe(front, path, request, place).await {
+        return match try_subscribe(front, asked, place).await {
             Ok(Subscribed::Answered(response)) => response,
             Ok(Subscribed::Stream(stream)) => open(front, request, *stream).await,
             Err(problem) => refused(front, request, problem),
         };
     };
-    match try_subscribe(front, path, request, |form| handover.place().take(form)).await {
+    match try_subscribe(front, asked, |form| handover.place().take(form)).await {
         Ok(Subscribed::Answered(response)) => response,
         Ok(Subscribed::Stream(stream)) => {
             handover.hand(Box::new(opening(front, request, *stream)));
@@ -70,7 +105,8 @@ pub(crate) async fn adopt(
     request: &Parts,
 ) -> Result<Adoption, Response> {
     let place = |form| front.slots().take(form, Transport::Plain);
-    match try_subscribe(front, path, request, place).await {
+    let subscribed = async { try_subscribe(front, Asked::read(path, request, None)?, place).await };
+    match subscribed.await {
         Ok(Subscribed::Answered(response)) => Err(response),
         Ok(Subscribed::Stream(stream)) => Ok(adoption(front, request, *stream)),
         Err(problem) => Err(refused(front, request, problem)),
@@ -99,20 +135,15 @@ struct Stream<P> {
     place: P,
 }
 
+/// mercure.md, 0.20: the token comes before the parameters.
 async fn try_subscribe<P>(
     front: &Front,
-    path: Path,
-    request: &Parts,
+    asked: Asked<'_>,
     take_place: impl FnOnce(Form) -> Option<P>,
 ) -> Result<Subscribed<P>, Problem> {
-    let grant = token::grant(front, request, Role::Subscriber)?;
-    let ask = Ask::parse(
-        path,
-        request,
-        front.limits(),
-        front.patterns(),
-        front.now_ms(),
-    )?;
+    let request = asked.request;
+    let grant = token::grant(front, request, Role::Subscriber, asked.manner, &asked.pairs).await?;
+    let ask = Ask::parse(&asked, front.limits(), front.patterns(), front.now_ms())?;
     if front.is_draining() {
         return Err(
             Problem::unavailable("the hub is ending; subscribe again in a moment")
@@ -126,7 +157,11 @@ async fn try_subscribe<P>(
         routing: ask.routing.clone(),
         private: grant.private.clone(),
     };
-    let headers = stream_headers(front, &ask, &located);
+    let mut headers = stream_headers(front, &ask, &located);
+    if asked.path == Path::Topic {
+        // mercure.md, 2.70: where the hub of this topic is.
+        headers.insert(header::LINK, front.place().link());
+    }
     if request.method == Method::HEAD {
         return Ok(Subscribed::Answered(answer(headers, Body::new(Untold))));
     }
@@ -206,10 +241,12 @@ fn stream_headers(front: &Front, ask: &Ask, located: &Located) -> HeaderMap {
 /// mercure.md, 1.11 and 2.50: whoever sent an id is told the id before the first event sent, or `earliest`.
 fn answered_id(front: &Front, ask: &Ask, located: &Located) -> Option<HeaderValue> {
     let asked = ask.from.last_event_id.as_deref()?;
-    if located.gap.is_some() || asked == "earliest" {
-        return Some(HeaderValue::from_static("earliest"));
+    if located.gap.is_some() || asked == EARLIEST {
+        return Some(HeaderValue::from_static(EARLIEST));
     }
     let id = match asked {
+        // Nothing was ever before it.
+        "" if located.from == Position::FIRST => EARLIEST.to_owned(),
         "" => front.log().cursor_at(located.from).to_string(),
         id => id.to_owned(),
     };

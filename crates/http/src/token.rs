@@ -1,65 +1,159 @@
 //! The token of a request: where it stands, and what it grants. What a token means is `tidewire-auth`'s.
 
+use std::borrow::Cow;
+
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use tidewire_auth::{Carrier, Presented, Question, Role, decide};
-use tidewire_core::Grant;
+use tidewire_auth::{Carrier, Presented, Question, Role, decide, dialect_of};
+use tidewire_core::{Dialect, Grant};
 
 use crate::front::Front;
+use crate::manner::Manner;
 use crate::problem::Problem;
 use crate::query::Pairs;
 
-/// The cookie that holds a token (mercure.md, 1.4).
-const COOKIE_NAME: &str = "mercureAuthorization";
+/// The cookie that holds a legacy token (mercure.md, 1.4).
+pub(crate) const LEGACY_COOKIE: &str = "mercureAuthorization";
+/// The cookie that holds a modern token (mercure.md, 2.30). Browsers take a cookie of such a name over TLS alone.
+pub(crate) const MODERN_COOKIE: &str = "__Secure-mercure_access_token";
 
-/// What the request may do in a role.
-pub(crate) fn grant(front: &Front, request: &Parts, role: Role) -> Result<Grant, Problem> {
-    let presented = presented(request)?;
+/// The parameters by which a token is said in a URL: RFC 6750, section 2.3, and the legacy protocol's.
+const URL_NAMES: [&str; 2] = ["access_token", LEGACY_QUERY];
+const LEGACY_QUERY: &str = "authorization";
+
+/// What the request may do in a role. Of what it says beside its token, nothing is asked. `query`: of its URL, and of a QUERY's body.
+pub(crate) async fn grant(
+    front: &Front,
+    request: &Parts,
+    role: Role,
+    manner: Manner,
+    query: &Pairs,
+) -> Result<Grant, Problem> {
+    let cookie_name = front.access().cookie_name.as_deref();
+    let presented = presented(request, manner, query, cookie_name).map_err(|problem| {
+        in_dialect(front, request, problem, manner.of_answer(Dialect::Modern))
+    })?;
+    // mercure.md, 0.13: what only reads needs no such check; whoever may read the answer is the browser's to see to.
+    if !is_safe(request) {
+        let by_cookie = presented.is_some_and(|presented| presented.from == Carrier::Cookie);
+        let by_header = presented.is_some_and(|presented| presented.from == Carrier::Header);
+        // Scripts of other origins cannot add this header without a preflight, which asks `cors_origins`.
+        if !by_header {
+            front
+                .access()
+                .admit_change(request, by_cookie)
+                .inspect_err(|_| front.counting().not_admitted.one())?;
+        }
+    }
     let access = front.access();
+    // Only a modern token is for somebody.
+    let audience = match presented.is_some() && !access.keys.issuers.is_empty() {
+        true => front.place().resource(request),
+        false => Cow::Borrowed(""),
+    };
     let question = Question {
-        presented: presented
-            .as_ref()
-            .map(|(token, from)| Presented { token, from: *from }),
+        presented,
         role,
-        dialect: None,
-        // No issuer is configured yet, so no token comes as far as that.
-        audience: "",
+        dialect: manner.of_token(),
+        audience: &audience,
         now_ms: front.now_ms(),
     };
     decide(&question, &access.keys, access.anonymous, front.patterns()).map_err(|refusal| {
         front.counting().not_authorized.one();
         tracing::info!(%role, %refusal, "refused");
-        Problem::refused(&refusal)
+        let dialect = manner.of_answer(dialect_of(&question, &access.keys));
+        in_dialect(front, request, Problem::refused(&refusal), dialect)
     })
 }
 
-/// mercure.md, 1.4: header, then query, then cookie. The first that is there counts; a bad one is an error, never a reason to
-/// look further.
-fn presented(request: &Parts) -> Result<Option<(String, Carrier)>, Problem> {
+/// A problem as a dialect says it, to this request.
+pub(crate) fn in_dialect(
+    front: &Front,
+    request: &Parts,
+    problem: Problem,
+    dialect: Dialect,
+) -> Problem {
+    problem.in_dialect(dialect, || {
+        front
+            .has_metadata()
+            .then(|| front.place().metadata_url(request))
+    })
+}
+
+/// RFC 9110, section 9.2.1; QUERY is safe as well.
+fn is_safe(request: &Parts) -> bool {
+    request.method.is_safe() || request.method.as_str() == "QUERY"
+}
+
+/// The token of a request, and where it stands. The first that is there counts (mercure.md, 1.4 and 2.30); a bad one is an error,
+/// never a reason to look further.
+fn presented<'a>(
+    request: &'a Parts,
+    manner: Manner,
+    query: &'a Pairs,
+    cookie_name: Option<&str>,
+) -> Result<Option<Presented<'a>>, Problem> {
+    let in_url = |name: &&&str| query.first(name).is_some();
+    let is_legacy = manner == Manner::Legacy;
+    let refused = match manner {
+        // What the legacy protocol does not know, it does not look at.
+        Manner::Legacy => &[],
+        Manner::Modern => &URL_NAMES[..],
+        Manner::Form | Manner::Ours => &URL_NAMES[..1],
+    };
+    if let Some(name) = refused.iter().find(in_url) {
+        return Err(Problem::presented(format!(
+            "a token must not stand in the URL (`{name}`), from where it gets into logs and histories: \
+             send it as `Authorization: Bearer`, or in a cookie"
+        )));
+    }
+    if let Some(token) = of_header(request)? {
+        let from = Carrier::Header;
+        return Ok(Some(Presented { token, from }));
+    }
+    if let Some(token) = query
+        .once(LEGACY_QUERY)
+        .map_err(|_| Problem::presented("`authorization` was given more than once"))?
+    {
+        let from = Carrier::Query;
+        return Ok(Some(Presented { token, from }));
+    }
+    let names = match (cookie_name, manner) {
+        (Some(name), _) => [Some(name), None],
+        (None, _) if is_legacy => [Some(LEGACY_COOKIE), None],
+        (None, Manner::Modern) => [Some(MODERN_COOKIE), None],
+        (None, _) => [Some(MODERN_COOKIE), Some(LEGACY_COOKIE)],
+    };
+    let token = names
+        .into_iter()
+        .flatten()
+        .find_map(|name| cookie(request, name));
+    let from = Carrier::Cookie;
+    Ok(token.map(|token| Presented { token, from }))
+}
+
+fn of_header(request: &Parts) -> Result<Option<&str>, Problem> {
     let mut headers = request.headers.get_all(AUTHORIZATION).iter();
-    if let Some(value) = headers.next() {
-        let bearer = value.to_str().ok().and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            let token = token.trim_start();
-            // RFC 9110, section 11.1: the scheme's name in any case.
-            (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
-        });
-        return match (bearer, headers.next()) {
-            (Some(token), None) => Ok(Some((token, Carrier::Header))),
-            _ => Err(Problem::bad_request(
-                "send one Authorization header, and in it `Bearer` and the token",
-            )),
-        };
+    let Some(value) = headers.next() else {
+        return Ok(None);
+    };
+    let bearer = value.to_str().ok().and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        let token = token.trim_start();
+        // RFC 9110, section 11.1: the scheme's name in any case.
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    });
+    match (bearer, headers.next()) {
+        (Some(token), None) => Ok(Some(token)),
+        _ => Err(Problem::presented(
+            "send one Authorization header, and in it `Bearer` and the token",
+        )),
     }
-    if let Some(token) = Pairs::of(&request.uri)?.once("authorization")? {
-        return Ok(Some((token.to_owned(), Carrier::Query)));
-    }
-    Ok(cookie(request).map(|token| (token, Carrier::Cookie)))
 }
 
 /// RFC 6265, section 4.2: pairs separated by semicolons.
-fn cookie(request: &Parts) -> Option<String> {
+fn cookie<'a>(request: &'a Parts, name: &str) -> Option<&'a str> {
     request
         .headers
         .get_all(COOKIE)
@@ -67,8 +161,8 @@ fn cookie(request: &Parts) -> Option<String> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE_NAME)
-        .map(|(_, token)| token.trim_matches('"').to_owned())
+        .find(|(have, _)| *have == name)
+        .map(|(_, token)| token.trim_matches('"'))
 }
 
 /// A request's target for the log: without the token that its query may hold.
@@ -153,33 +247,57 @@ mod tests {
 
     use super::*;
 
-    fn of(target: &str, lines: &[(&str, &str)]) -> Result<Option<(String, Carrier)>, ()> {
+    fn of(manner: Manner, target: &str, lines: &[(&str, &str)], name: Option<&str>) -> String {
         let mut builder = Request::builder().uri(target);
         for (name, value) in lines {
             builder = builder.header(*name, *value);
         }
-        presented(&builder.body(()).unwrap().into_parts().0).map_err(|_| ())
+        let request = builder.body(()).unwrap().into_parts().0;
+        let query = Pairs::of(&request.uri).unwrap();
+        match presented(&request, manner, &query, name) {
+            Ok(None) => "none".to_owned(),
+            Ok(Some(Presented { token, from })) => format!("{from:?} {token}"),
+            Err(problem) => problem.status().as_u16().to_string(),
+        }
     }
 
+    /// mercure.md, 1.4 and 2.30
     #[test]
-    fn the_first_token_counts() {
-        use Carrier::{Cookie, Header, Query};
-        let some = |token: &str, from| Ok(Some((token.to_owned(), from)));
-        let cookie = ("cookie", "a=b; mercureAuthorization=c");
+    fn the_first_token_counts_where_its_dialect_has_it() {
+        let cookie = (
+            "cookie",
+            "a=b; mercureAuthorization=l; __Secure-mercure_access_token=\"m\"",
+        );
+        let legacy = ("cookie", "mercureAuthorization=l");
+        let bearer = ("authorization", "Bearer h");
         #[rustfmt::skip]
-        let table: [(&str, &[(&str, &str)], Result<Option<(String, Carrier)>, ()>); 9] = [
-            ("/", &[], Ok(None)),
-            ("/", &[("authorization", "Bearer h")], some("h", Header)),
-            ("/", &[("authorization", "bearer h")], some("h", Header)),
-            ("/?authorization=q", &[("authorization", "Bearer h"), cookie], some("h", Header)),
-            ("/?authorization=q", &[cookie], some("q", Query)),
-            ("/", &[cookie], some("c", Cookie)),
-            ("/?authorization=q", &[("authorization", "Basic h")], Err(())),
-            ("/", &[("authorization", "Bearer a"), ("authorization", "Bearer b")], Err(())),
-            ("/?authorization=a&authorization=b", &[], Err(())),
+        let table: [(&str, &[(&str, &str)], [&str; 3]); 14] = [
+            // target, headers                                         legacy      modern      ours
+            ("/", &[],                                                 ["none",     "none",     "none"]),
+            ("/", &[bearer],                                           ["Header h", "Header h", "Header h"]),
+            ("/", &[("authorization", "bEARER h")],                    ["Header h", "Header h", "Header h"]),
+            ("/", &[bearer, cookie],                                   ["Header h", "Header h", "Header h"]),
+            ("/", &[cookie],                                           ["Cookie l", "Cookie m", "Cookie m"]),
+            ("/", &[legacy],                                           ["Cookie l", "none",     "Cookie l"]),
+            ("/?authorization=q", &[bearer, cookie],                   ["Header h", "400",      "Header h"]),
+            ("/?authorization=q", &[cookie],                           ["Query q",  "400",      "Query q"]),
+            ("/?access_token=q", &[legacy],                            ["Cookie l", "400",      "400"]),
+            ("/?authorization=a&authorization=b", &[],                 ["400",      "400",      "400"]),
+            ("/?authorization=q", &[("authorization", "Basic h")],     ["400",      "400",      "400"]),
+            ("/", &[("authorization", "Bearer")],                      ["400",      "400",      "400"]),
+            ("/", &[("authorization", "Bearer ")],                     ["400",      "400",      "400"]),
+            ("/", &[bearer, ("authorization", "Bearer i"), cookie],    ["400",      "400",      "400"]),
         ];
-        for (target, lines, want) in table {
-            assert_eq!(of(target, lines), want, "{target} {lines:?}");
+        for (target, lines, [legacy, modern, ours]) in table {
+            let of = |manner| of(manner, target, lines, None);
+            assert_eq!(of(Manner::Legacy), legacy, "{target} {lines:?}");
+            assert_eq!(of(Manner::Modern), modern, "{target} {lines:?}");
+            assert_eq!(of(Manner::Ours), ours, "{target} {lines:?}");
+            assert_eq!(of(Manner::Form), ours, "{target} {lines:?}");
+        }
+        let named = [("cookie", "mercureAuthorization=l; mine=n")];
+        for manner in [Manner::Legacy, Manner::Modern, Manner::Ours, Manner::Form] {
+            assert_eq!(of(manner, "/", &named, Some("mine")), "Cookie n");
         }
     }
 

@@ -58,8 +58,8 @@ pub(super) enum Wants {
     Subscribe(Path),
 }
 
-/// Looks at what has come of a connection.
-pub(super) fn read(bytes: &[u8]) -> Head {
+/// Looks at what has come of a connection to a hub at this path.
+pub(super) fn read(bytes: &[u8], hub_path: &str) -> Head {
     if !begins_like_one(bytes) {
         return Head::Unusual;
     }
@@ -67,7 +67,7 @@ pub(super) fn read(bytes: &[u8]) -> Head {
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(httparse::Status::Complete(head_bytes)) => {
-            whole(bytes, head_bytes, &request).unwrap_or(Head::Unusual)
+            whole(bytes, head_bytes, &request, hub_path).unwrap_or(Head::Unusual)
         }
         Ok(httparse::Status::Partial) if bytes.len() < REQUEST_BYTES_MAX => {
             Head::Partial { of_body: false }
@@ -85,14 +85,19 @@ fn begins_like_one(bytes: &[u8]) -> bool {
 }
 
 /// `None`: unusual.
-fn whole(bytes: &[u8], head_bytes: usize, request: &httparse::Request<'_, '_>) -> Option<Head> {
+fn whole(
+    bytes: &[u8],
+    head_bytes: usize,
+    request: &httparse::Request<'_, '_>,
+    hub_path: &str,
+) -> Option<Head> {
     if request.version != Some(1) {
         return None;
     }
     let target = request.path?;
     let lines = Lines::read(request.headers)?;
     let (path, _) = target.split_once('?').unwrap_or((target, ""));
-    let wants = lines.wants(request.method?, path)?;
+    let wants = lines.wants(request.method?, path, hub_path)?;
     let body_bytes = lines.content_length.unwrap_or(0);
     let end = head_bytes + body_bytes;
     if end > REQUEST_BYTES_MAX {
@@ -166,12 +171,12 @@ impl<'a> Lines<'a> {
     }
 
     /// `None` if it is nothing plain.
-    fn wants(&self, method: &str, path: &str) -> Option<Wants> {
+    fn wants(&self, method: &str, path: &str, hub_path: &str) -> Option<Wants> {
         let is_topic = path
             .strip_prefix("/topics/")
             .is_some_and(|topic| !topic.is_empty());
         let path = match path {
-            "/.well-known/mercure" => Path::Mercure,
+            path if path == hub_path => Path::Mercure,
             _ if is_topic => Path::Topic,
             _ => return None,
         };
@@ -224,6 +229,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::place::HUB_PATH;
 
     /// What a reader makes of a request: all that anybody could come to differ about.
     type Seen = (Method, Uri, HeaderMap, Vec<u8>);
@@ -231,7 +237,7 @@ mod tests {
     fn plain(mut bytes: &[u8]) -> (Vec<Seen>, &'static str) {
         let mut seen = Vec::new();
         loop {
-            match read(bytes) {
+            match read(bytes, HUB_PATH) {
                 Head::Whole(plain) => {
                     assert_eq!(plain.parts.version, http::Version::HTTP_11);
                     bytes = &bytes[plain.bytes..];

@@ -1,7 +1,6 @@
 //! Publishing: a request's body becomes events, and they an append. One event or several; the batch as it comes is `batch`.
 
 mod batch;
-mod body;
 
 use std::borrow::Cow;
 
@@ -13,29 +12,33 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use tidewire_auth::Role;
 use tidewire_codec::EventId;
-use tidewire_core::{Grant, Topic};
+use tidewire_core::{Dialect, Grant, Topic};
 use tidewire_log::{AppendError, Event};
 
 use crate::ask::{Path, topic_of_path};
 use crate::counters::{PublishKind, Reason};
-use crate::event::{Producer, RawEvent, check_granted};
+use crate::event::{Producer, RawEvent, Rules};
 use crate::front::Front;
+use crate::manner::Manner;
 use crate::problem::Problem;
 use crate::query::Pairs;
-use crate::token;
+use crate::{body, token};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The media type of forms.
+pub(crate) const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// `POST /.well-known/mercure`.
 pub(crate) async fn mercure(State(front): State<Front>, request: Request) -> Response {
     let (request, body) = request.into_parts();
     let answer = match media_type(&request).as_deref() {
-        Some("application/x-www-form-urlencoded") => form(&front, &request, body).await,
+        Some(FORM_TYPE) => form(&front, &request, body).await,
         Some("application/json") => array(&front, &request, body).await,
         Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => {
             ndjson(&front, &request, body).await
         }
-        other => Err(wrong_type(&front, &request, other)),
+        other => Err(wrong_type(&front, &request, other).await),
     };
     or_refused(&front, answer)
 }
@@ -58,14 +61,14 @@ fn refused(front: &Front, problem: Problem) -> Response {
 }
 
 /// RFC 9110, section 8.3.1: without parameters, in any case.
-fn media_type(request: &Parts) -> Option<String> {
+pub(crate) fn media_type(request: &Parts) -> Option<String> {
     let value = request.headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let bare = value.split(';').next()?.trim();
     Some(bare.to_ascii_lowercase())
 }
 
-fn wrong_type(front: &Front, request: &Parts, have: Option<&str>) -> Problem {
-    if let Err(problem) = publisher(front, request) {
+async fn wrong_type(front: &Front, request: &Parts, have: Option<&str>) -> Problem {
+    if let Err(problem) = publisher(front, request, Manner::Ours).await {
         return problem;
     }
     let have = have.map_or("none".to_owned(), |have| format!("{have:?}"));
@@ -80,6 +83,8 @@ fn wrong_type(front: &Front, request: &Parts, have: Option<&str>) -> Problem {
 struct Publisher {
     grant: Grant,
     producer: Option<Producer>,
+    /// The dialect in which it is answered.
+    dialect: Dialect,
 }
 
 /// In the extensions of a request that had begun before the hub began to end: it is answered like any other.
@@ -87,12 +92,9 @@ struct Publisher {
 pub(crate) struct Begun;
 
 /// mercure.md, 0.20: whether somebody may publish is decided before the body is read.
-fn publisher(front: &Front, request: &Parts) -> Result<Publisher, Problem> {
-    front
-        .access()
-        .admit_publish(request)
-        .inspect_err(|_| front.counting().not_admitted.one())?;
-    let grant = token::grant(front, request, Role::Publisher)?;
+async fn publisher(front: &Front, request: &Parts, manner: Manner) -> Result<Publisher, Problem> {
+    let query = Pairs::of(&request.uri)?;
+    let grant = token::grant(front, request, Role::Publisher, manner, &query).await?;
     if front.is_draining() && request.extensions.get::<Begun>().is_none() {
         return Err(Problem::unavailable(
             "the hub is ending; nothing was stored. Try again in a moment",
@@ -103,7 +105,11 @@ fn publisher(front: &Front, request: &Parts) -> Result<Publisher, Problem> {
         Some(key) => Some(Producer::of(key.as_bytes(), &grant)?),
         None => None,
     };
-    Ok(Publisher { grant, producer })
+    Ok(Publisher {
+        dialect: manner.of_answer(grant.dialect),
+        grant,
+        producer,
+    })
 }
 
 /// Where an event stands in its publish, and when that is.
@@ -119,8 +125,14 @@ struct Place<'a> {
 impl Publisher {
     /// Checks an event of a publish, every part of it.
     fn event(&self, front: &Front, raw: RawEvent<'_>, place: Place<'_>) -> Result<Event, Problem> {
-        let mut event = raw.check(front.limits(), place.now_ms, place.before)?;
-        check_granted(&event, &self.grant.publish)?;
+        let mut event = raw.check(&Rules {
+            limits: front.limits(),
+            place: front.place(),
+            granted: &self.grant.publish,
+            dialect: self.dialect,
+            now_ms: place.now_ms,
+            before: place.before,
+        })?;
         if event.private && !front.access().keys.can_verify(Role::Subscriber) {
             // A private event is for whoever has a token that names its topic, and none can be good here.
             return Err(Problem::bad_event(
@@ -138,21 +150,21 @@ impl Publisher {
 
 async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     front.counting().publish(PublishKind::Form);
-    let publisher = publisher(front, request)?;
+    let publisher = publisher(front, request, Manner::Form).await?;
     let limit = front.limits().form_bytes_max();
     let bytes = body::collect(front, body, limit, "form_bytes_max").await?;
-    publish_one(front, &publisher, of_form(&bytes)?)
+    publish_one(front, request, &publisher, of_form(&bytes)?)
         .await
         .map(answer_id)
 }
 
 async fn raw(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     front.counting().publish(PublishKind::Raw);
-    let publisher = publisher(front, request)?;
+    let publisher = publisher(front, request, Manner::Ours).await?;
     let target = Target::of(request)?;
     let limit = front.limits().event_bytes_max;
     let bytes = body::collect(front, body, limit, "event_bytes_max").await?;
-    publish_one(front, &publisher, target.with(bytes)?)
+    publish_one(front, request, &publisher, target.with(bytes)?)
         .await
         .map(answer_id)
 }
@@ -165,12 +177,13 @@ pub(crate) async fn one(
     body: Vec<u8>,
 ) -> Result<String, Response> {
     let limits = front.limits();
-    front.counting().publish(match path {
-        Path::Mercure => PublishKind::Form,
-        Path::Topic => PublishKind::Raw,
-    });
+    let (kind, manner) = match path {
+        Path::Mercure => (PublishKind::Form, Manner::Form),
+        Path::Topic => (PublishKind::Raw, Manner::Ours),
+    };
+    front.counting().publish(kind);
     let id = async {
-        let publisher = publisher(front, request)?;
+        let publisher = publisher(front, request, manner).await?;
         let raw = match path {
             Path::Mercure => {
                 body::check(&body, limits.form_bytes_max(), "form_bytes_max")?;
@@ -182,7 +195,7 @@ pub(crate) async fn one(
                 target.with(body)?
             }
         };
-        publish_one(front, &publisher, raw).await
+        publish_one(front, request, &publisher, raw).await
     };
     id.await.map_err(|problem| refused(front, problem))
 }
@@ -270,6 +283,7 @@ fn private(value: Option<&str>) -> Result<bool, Problem> {
 /// Gives the id that subscribers see.
 async fn publish_one(
     front: &Front,
+    request: &Parts,
     publisher: &Publisher,
     raw: RawEvent<'_>,
 ) -> Result<String, Problem> {
@@ -278,7 +292,9 @@ async fn publish_one(
         now_ms: front.now_ms(),
         before: None,
     };
-    let event = publisher.event(front, raw, place)?;
+    let event = publisher
+        .event(front, raw, place)
+        .map_err(|problem| token::in_dialect(front, request, problem, publisher.dialect))?;
     let own = event.id.as_ref().map(|id| id.as_str().to_owned());
     let appended = front
         .append(vec![event])
@@ -300,7 +316,7 @@ pub(crate) fn answer_id(id: String) -> Response {
 /// All or nothing, answered by the ids.
 async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     front.counting().publish(PublishKind::Array);
-    let publisher = publisher(front, request)?;
+    let publisher = publisher(front, request, Manner::Ours).await?;
     let limit = front.limits().array_bytes_max;
     let bytes = body::collect(front, body, limit, "array_bytes_max").await?;
     let raws: Vec<RawEvent<'_>> = serde_json::from_slice(&bytes).map_err(|error| {
@@ -318,9 +334,9 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
                 now_ms,
                 before: None,
             };
-            publisher
-                .event(front, raw, place)
-                .map_err(|problem| problem.of_event(index))
+            publisher.event(front, raw, place).map_err(|problem| {
+                token::in_dialect(front, request, problem, publisher.dialect).of_event(index)
+            })
         })
         .collect::<Result<_, _>>()?;
     let ids = match events.is_empty() {
@@ -335,7 +351,7 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
 
 async fn ndjson(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     front.counting().publish(PublishKind::Batch);
-    let publisher = publisher(front, request)?;
+    let publisher = publisher(front, request, Manner::Ours).await?;
     let all_ids = match Pairs::of(&request.uri)?.once("ids")? {
         None => false,
         Some("all") => true,

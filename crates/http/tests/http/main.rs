@@ -5,6 +5,7 @@ mod alike;
 mod batches;
 mod certificates;
 mod connections;
+mod dialects;
 mod door;
 mod http2;
 mod metrics;

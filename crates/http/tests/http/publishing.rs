@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidewire_auth::{Algorithm, Anonymous, Claims, Key, mint};
+use tidewire_http::Settings;
 
 use crate::server::{Server, start, start_with};
 
@@ -18,8 +19,8 @@ fn post(server: &Server, target: &str, lines: &str, body: &str) -> (u16, String)
     (answer.status, answer.body)
 }
 
-const FORM: &str = "\r\nContent-Type: application/x-www-form-urlencoded";
-const JSON: &str = "\r\nContent-Type: application/json";
+pub(crate) const FORM: &str = "\r\nContent-Type: application/x-www-form-urlencoded";
+pub(crate) const JSON: &str = "\r\nContent-Type: application/json";
 
 /// Every stored event as NDJSON shows it.
 fn stored(server: &Server) -> Vec<serde_json::Value> {
@@ -118,7 +119,7 @@ fn limits_hold_at_their_edges() {
         ("/.well-known/mercure", FORM, form(1001), 413),
         ("/.well-known/mercure", FORM, form(1_000_000), 413),
         ("/.well-known/mercure", FORM, "topic=a&topic=b&topic=c".into(), 200),
-        ("/.well-known/mercure", FORM, "topic=a&topic=b&topic=c&topic=d".into(), 400),
+        ("/.well-known/mercure", FORM, "topic=a&topic=b&topic=c&topic=d".into(), 413),
         ("/.well-known/mercure", JSON, array(2000), 200),
         ("/.well-known/mercure", JSON, array(2001), 413),
     ];
@@ -157,18 +158,21 @@ fn the_same_key_stores_nothing_twice() {
 
 const SECRET: &[u8] = b"!ChangeThisMercureHubJWTSecretKey!";
 
-fn with_keys(anonymous: Anonymous) -> Server {
-    start_with(|settings| {
-        settings.access = Default::default();
-        settings.access.anonymous = anonymous;
-        let key = || Key::hmac(SECRET, Algorithm::Hs256).unwrap();
-        settings.access.keys.publisher = Some(key().into());
-        settings.access.keys.subscriber = Some(key().into());
-        settings.clock = Arc::new(|| 1_000_000);
-    })
+pub(crate) fn with_keys(anonymous: Anonymous) -> Server {
+    start_with(|settings| use_keys(settings, anonymous))
 }
 
-fn token(publish: &[&str], subscribe: &[&str], expires_ms: Option<u64>) -> String {
+/// A publisher's and a subscriber's key of the legacy protocol.
+pub(crate) fn use_keys(settings: &mut Settings, anonymous: Anonymous) {
+    settings.access = Default::default();
+    settings.access.anonymous = anonymous;
+    let key = || Key::hmac(SECRET, Algorithm::Hs256).unwrap();
+    settings.access.keys.publisher = Some(key().into());
+    settings.access.keys.subscriber = Some(key().into());
+    settings.clock = Arc::new(|| 1_000_000);
+}
+
+pub(crate) fn token(publish: &[&str], subscribe: &[&str], expires_ms: Option<u64>) -> String {
     let strings = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect();
     let claims = Claims {
         publish: strings(publish),
@@ -193,9 +197,10 @@ fn tokens_decide() {
         ("POST /topics/b", bearer(&publisher), 403, "Bearer error=\"insufficient_scope\""),
         ("POST /topics/a", bearer(&old), 401, "Bearer error=\"invalid_token\""),
         ("POST /topics/a", bearer(&reader), 403, "Bearer error=\"insufficient_scope\""),
-        ("POST /topics/a", format!("\r\nCookie: mercureAuthorization={publisher}"), 200, ""),
+        ("POST /topics/a", format!("\r\nOrigin: http://localhost\r\nCookie: mercureAuthorization={publisher}"), 200, ""),
+        ("POST /topics/a", format!("\r\nCookie: mercureAuthorization={publisher}"), 403, ""),
         ("POST /topics/a", format!("\r\nOrigin: https://evil.example\r\nCookie: mercureAuthorization={publisher}"), 403, ""),
-        ("POST /topics/a", "\r\nAuthorization: Basic eDp5".to_owned(), 400, ""),
+        ("POST /topics/a", "\r\nAuthorization: Basic eDp5".to_owned(), 400, "Bearer error=\"invalid_request\""),
         ("HEAD /topics/a", String::new(), 401, "Bearer"),
         ("HEAD /topics/a", bearer(&reader), 200, ""),
         ("HEAD /topics/a", bearer("garbage"), 401, "Bearer error=\"invalid_token\""),
@@ -214,7 +219,13 @@ fn tokens_decide() {
             "{line} {lines}"
         );
         let got = crate::server::header(&head, "www-authenticate").unwrap_or_default();
-        assert_eq!(got, challenge, "{line} {lines}");
+        let metadata = "resource_metadata=\"http://localhost/.well-known/oauth-protected-resource/.well-known/mercure\"";
+        let want = match challenge {
+            "" => String::new(),
+            "Bearer" => format!("Bearer {metadata}"),
+            challenge => format!("{challenge}, {metadata}"),
+        };
+        assert_eq!(got, want, "{line} {lines}");
         assert!(!head.contains(&publisher));
     }
     let query = format!("/topics/b?authorization={publisher}");

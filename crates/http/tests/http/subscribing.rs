@@ -24,6 +24,7 @@ fn a_stream_byte_for_byte() {
          x-accel-buffering: no\r\n\
          vary: Accept\r\n\
          vary: Origin\r\n\
+         link: </.well-known/mercure>; rel=\"mercure\"\r\n\
          x-content-type-options: nosniff\r\n\
          x-frame-options: DENY\r\n\
          referrer-policy: no-referrer\r\n\

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 const DROPPED_BYTES_MAX: usize = 8 << 20;
 
 /// Reads it. `limit` names the setting that bounds it.
-pub(super) async fn collect(
+pub(crate) async fn collect(
     front: &Front,
     mut body: Body,
     bytes_max: usize,
@@ -78,7 +78,7 @@ impl Collected {
 }
 
 /// Checks a body that is here already.
-pub(super) fn check(body: &[u8], bytes_max: usize, limit: &str) -> Result<(), Problem> {
+pub(crate) fn check(body: &[u8], bytes_max: usize, limit: &str) -> Result<(), Problem> {
     match body.len() > bytes_max {
         true => Err(too_large(bytes_max, limit)),
         false => Ok(()),

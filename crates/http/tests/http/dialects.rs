@@ -1,0 +1,610 @@
+//! What each dialect of the Mercure protocol says on the wire. Each test names the lines of shared/protocol/mercure.md that it holds.
+
+use http::Method;
+use tidewire_auth::Anonymous;
+use tidewire_core::Topic;
+use tidewire_http::{Origins, Settings};
+use tidewire_log::Event;
+
+use crate::http2::client;
+use crate::publishing::{FORM, token, with_keys};
+use crate::server::{Answer, Server, header, request, start, start_with};
+
+/// What precedes the next event.
+const TAIL: &str = "the tail";
+const HUB: &str = "/.well-known/mercure";
+const METADATA: &str = "resource_metadata=\"http://localhost/.well-known/oauth-protected-resource/.well-known/mercure\"";
+
+/// Has no meaning for the hub; no plain request has it, so that hyper serves it.
+const NOT_PLAIN: &str = "\r\nTE: trailers";
+
+/// The head of an answer, from the plain door and from the router's, which must agree.
+fn head(server: &Server, line: &str, lines: &str, body: &str) -> String {
+    let heads = ["", NOT_PLAIN].map(|more| {
+        let mut client = server.connect();
+        let head = format!("{line} HTTP/1.1\r\nHost: localhost{lines}{more}");
+        client.send(&request(&head, body));
+        crate::server::masked(&client.head(), "date: ", "\r\n")
+    });
+    assert_eq!(heads[0], heads[1], "{line} {lines}: the doors differ");
+    let [head, _] = heads;
+    head
+}
+
+fn status(head: &str) -> u16 {
+    head.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn post(server: &Server, lines: &str, body: &str) -> Answer {
+    let line = format!("POST {HUB} HTTP/1.1\r\nHost: localhost{FORM}{lines}");
+    server.ask(&line, body)
+}
+
+/// mercure.md, section 3, 1.4, 1.7, 1.8, 2.30, 2.36: each request is answered in its own dialect.
+#[test]
+fn a_token_that_does_not_do_is_told_in_the_dialect_of_its_request() {
+    let server = with_keys(Anonymous::None);
+    let reader = token(&[], &["a"], None);
+    let bearer = |token: &str| format!("\r\nAuthorization: Bearer {token}");
+    let twice = format!("{}{}", bearer(&reader), bearer(&reader));
+    let basic = "\r\nAuthorization: Basic eDp5".to_owned();
+    let none = String::new();
+    let bad = bearer("x.y.z");
+    let in_url = format!("&authorization={reader}");
+    let as_access_token = format!("&access_token={reader}");
+    let modern = |error: &str| match error {
+        "" => format!("Bearer {METADATA}"),
+        error => format!("Bearer error=\"{error}\", {METADATA}"),
+    };
+    let old = || "Bearer".to_owned();
+    #[rustfmt::skip]
+    let table = [
+        (format!("HEAD {HUB}?topic=a"),                  &none,            401, old()),
+        (format!("HEAD {HUB}?match=a"),                  &none,            401, modern("")),
+        (format!("HEAD {HUB}"),                          &none,            401, modern("")),
+        ("HEAD /topics/a".to_owned(),                    &none,            401, modern("")),
+        (format!("GET {HUB}?topic=a"),                   &bad,             401, old()),
+        (format!("GET {HUB}?match=a"),                   &bad,             401, modern("invalid_token")),
+        ("GET /topics/a".to_owned(),                     &bad,             401, modern("invalid_token")),
+        (format!("GET {HUB}?topic=a"),                   &basic,           401, old()),
+        (format!("GET {HUB}?match=a"),                   &basic,           400, modern("invalid_request")),
+        ("GET /topics/a".to_owned(),                     &basic,           400, modern("invalid_request")),
+        (format!("GET {HUB}?topic=a"),                   &twice,           401, old()),
+        (format!("GET {HUB}?match=a"),                   &twice,           400, modern("invalid_request")),
+        (format!("HEAD {HUB}?topic=a"),                  &bearer(&reader), 200, none.clone()),
+        (format!("HEAD {HUB}?topic=a{in_url}"),          &none,            200, none.clone()),
+        (format!("HEAD {HUB}?topic=a{in_url}{in_url}"),  &none,            401, old()),
+        (format!("HEAD {HUB}?match=a{in_url}"),          &none,            400, modern("invalid_request")),
+        (format!("HEAD {HUB}?match=a{as_access_token}"), &none,            400, modern("invalid_request")),
+        (format!("HEAD {HUB}?topic=a{as_access_token}"), &none,            401, old()),
+        (format!("HEAD /topics/a?x{in_url}"),            &none,            200, none.clone()),
+        (format!("HEAD /topics/a?x{as_access_token}"),   &none,            400, modern("invalid_request")),
+        // A token of the legacy keys is no modern token.
+        (format!("GET {HUB}?match=a"),                   &bearer(&reader), 401, modern("invalid_token")),
+    ];
+    for (line, lines, want, challenge) in table {
+        let head = head(&server, &line, lines, "");
+        assert_eq!(status(&head), want, "{line} {lines}");
+        let got = header(&head, "www-authenticate").unwrap_or_default();
+        assert_eq!(got, challenge, "{line} {lines}");
+        assert!(!head.contains(&reader));
+        if want != 200 {
+            assert_eq!(header(&head, "cache-control"), Some("no-store"), "{line}");
+        }
+    }
+    // mercure.md, 1.8: a bad token is none, even where none is needed.
+    let open = with_keys(Anonymous::Subscribe);
+    for (line, want) in [("topic=a", 200), ("match=a", 200)] {
+        let line = format!("HEAD {HUB}?{line}");
+        assert_eq!(status(&head(&open, &line, "", "")), want);
+        assert_eq!(status(&head(&open, &line, &bad, "")), 401);
+    }
+}
+
+/// mercure.md, section 3, 1.7, 1.9, 2.21, 2.24, 2.26: a form is answered in the dialect of its token.
+#[test]
+fn a_publish_is_answered_in_the_dialect_of_its_token() {
+    let legacy = with_keys(Anonymous::None);
+    let open = start();
+    let bearer = |publish: &[&str]| {
+        let token = token(publish, &["a"], None);
+        format!("\r\nAuthorization: Bearer {token}")
+    };
+    let many = format!("topic=a{}", "&topic=b".repeat(1000));
+    #[rustfmt::skip]
+    let table = [
+        (&legacy, String::new(),                "topic=a",                       401, format!("Bearer {METADATA}")),
+        (&legacy, bearer(&["a"]),               "topic=b",                       401, "Bearer".to_owned()),
+        (&legacy, bearer(&["a"]),               "topic=a&topic=b",               401, "Bearer".to_owned()),
+        (&legacy, bearer(&[]),                  "topic=a",                       401, "Bearer".to_owned()),
+        (&legacy, bearer(&["*"]),               "topic=a",                       200, String::new()),
+        (&legacy, bearer(&["*"]),               "topic=/.well-known/mercure/x",  403, String::new()),
+        (&legacy, bearer(&["*"]),               &many,                           400, String::new()),
+        (&legacy, bearer(&["*"]),               "topic=*",                       400, String::new()),
+        (&legacy, bearer(&["*"]),               "data=x",                        400, String::new()),
+        // The substring alone reserves nothing: mercure.md, 1.9 is what one hub did, 2.21 the rule.
+        (&legacy, bearer(&["*"]),               "topic=/foo/.well-known/mercure/x", 200, String::new()),
+        (&open,   String::new(),                "topic=/.well-known/mercure/x",  400, String::new()),
+        (&open,   String::new(),                &many,                           413, String::new()),
+        (&open,   String::new(),                "topic=*",                       400, String::new()),
+        (&open,   String::new(),                "data=x",                        400, String::new()),
+    ];
+    for (server, lines, body, want, challenge) in table {
+        let line = format!("POST {HUB}");
+        let head = head(server, &line, &format!("{FORM}{lines}"), body);
+        let shown = &body[..body.len().min(40)];
+        assert_eq!(status(&head), want, "{shown} {lines}");
+        let got = header(&head, "www-authenticate").unwrap_or_default();
+        assert_eq!(got, challenge, "{shown} {lines}");
+    }
+    // What is ours answers as the modern dialect does.
+    let answer = legacy.ask(
+        &format!(
+            "POST /topics/b HTTP/1.1\r\nHost: localhost{}",
+            bearer(&["a"])
+        ),
+        "x",
+    );
+    assert_eq!(answer.status, 403);
+}
+
+/// mercure.md, 0.13, 1.4, 2.30: a cookie counts in its own dialect, and changes nothing unless a page of a good origin sent it.
+#[test]
+fn cookies() {
+    let server = with_keys(Anonymous::None);
+    let reader = token(&["a"], &["a"], None);
+    let cookie = |name: &str| format!("\r\nCookie: x=y; {name}={reader}");
+    let (legacy, modern) = (
+        cookie("mercureAuthorization"),
+        cookie("__Secure-mercure_access_token"),
+    );
+    #[rustfmt::skip]
+    let table = [
+        ("HEAD /.well-known/mercure?topic=a", &legacy, "",                                      200),
+        ("HEAD /.well-known/mercure?match=a", &legacy, "",                                      401),
+        ("HEAD /.well-known/mercure?topic=a", &modern, "",                                      401),
+        ("HEAD /topics/a",                    &legacy, "",                                      200),
+        // Reading is not changing: whether the page may see it is the browser's to say.
+        ("HEAD /.well-known/mercure?topic=a", &legacy, "\r\nOrigin: https://evil.example",      200),
+        ("POST /topics/a",                    &legacy, "",                                      403),
+        ("POST /topics/a",                    &legacy, "\r\nOrigin: http://localhost",          200),
+        ("POST /topics/a",                    &legacy, "\r\nOrigin: https://evil.example",      403),
+        ("POST /topics/a",                    &legacy, "\r\nOrigin: null",                      403),
+        ("POST /topics/a",                    &legacy, "\r\nReferer: http://localhost/page",    200),
+        ("POST /topics/a",                    &legacy, "\r\nReferer: https://evil.example/",    403),
+        ("POST /topics/a",                    &legacy, "\r\nSec-Fetch-Site: same-origin",       200),
+        ("POST /topics/a",                    &legacy, "\r\nSec-Fetch-Site: same-site",         403),
+    ];
+    for (line, cookie, lines, want) in table {
+        let body = if line.starts_with("POST") { "x" } else { "" };
+        let head = head(&server, line, &format!("{cookie}{lines}"), body);
+        assert_eq!(status(&head), want, "{line} {lines}");
+        // mercure.md, 2.8: the answer is not for that page, nor for anybody's cache.
+        assert_eq!(header(&head, "access-control-allow-origin"), None);
+        assert!(head.contains("vary: Origin"), "{head}");
+        let cached = header(&head, "cache-control").unwrap();
+        assert!(cached.contains("no-store"), "{cached}");
+    }
+    let named = start_with(|settings| {
+        crate::publishing::use_keys(settings, Anonymous::None);
+        settings.access.cookie_name = Some("mine".to_owned());
+    });
+    for (cookie, want) in [(cookie("mine"), 200), (legacy, 401)] {
+        let head = head(&named, &format!("HEAD {HUB}?topic=a"), &cookie, "");
+        assert_eq!(status(&head), want, "{cookie}");
+    }
+}
+
+fn publish_with_id(server: &Server, topic: &str, id: &str, data: &str, is_private: bool) {
+    let mut event = Event::new(Topic::parse(topic).unwrap(), data, 1_000);
+    event.id = Some(tidewire_codec::EventId::parse(id).unwrap());
+    event.private = is_private;
+    server.publish_event(event);
+}
+
+/// mercure.md, 1.10 to 1.12, 2.25, 2.50 to 2.52
+#[test]
+fn the_last_event_id_is_answered_in_every_case() {
+    let server = with_keys(Anonymous::Subscribe);
+    server.publish("a", "e1");
+    publish_with_id(&server, "a", "twice", "e2", false);
+    publish_with_id(&server, "a", "secret", "e3, private", true);
+    publish_with_id(&server, "a", "twice", "e4", false);
+    publish_with_id(&server, "other", "elsewhere", "e5", false);
+    server.publish("a", "e6");
+    let all = &["e1", "e2", "e4", "e6"][..];
+    #[rustfmt::skip]
+    let table: [(&str, &str, Option<&str>, &[&str]); 17] = [
+        // query, header, answered, events
+        ("",                                        "",                        None,             &[]),
+        ("",                                        "Last-Event-ID: ",         Some(TAIL),       &[]),
+        ("last_event_id=",                          "",                        Some(TAIL),       &[]),
+        ("lastEventID=",                            "",                        Some(TAIL),       &[]),
+        ("",                                        "Last-Event-ID: earliest", Some("earliest"), all),
+        ("last_event_id=earliest",                  "",                        Some("earliest"), all),
+        ("lastEventID=earliest",                    "",                        Some("earliest"), all),
+        ("",                                        "Last-Event-ID: nobody's", Some("earliest"), &[]),
+        ("last_event_id=nobody's",                  "",                        Some("earliest"), &[]),
+        ("",                                        "Last-Event-ID: #5-1",     Some("#5-1"),     &["e2", "e4", "e6"]),
+        ("Last-Event-ID=%235-1",                    "",                        Some("#5-1"),     &["e2", "e4", "e6"]),
+        // 2.25: the earliest of those with that id.
+        ("",                                        "Last-Event-ID: twice",    Some("twice"),    &["e4", "e6"]),
+        // 2.51: of an event that this subscriber may not read, or did not ask for.
+        ("",                                        "Last-Event-ID: secret",   Some("secret"),   &["e4", "e6"]),
+        ("last_event_id=elsewhere",                 "",                        Some("elsewhere"), &["e6"]),
+        ("last_event_id=%235-1",                    "Last-Event-ID: #5-4",     Some("#5-4"),     &["e6"]),
+        ("last_event_id=%235-4",                    "Last-Event-ID: ",         Some("#5-4"),     &["e6"]),
+        ("lastEventId=%235-4&last_event_id=%235-1", "",                        Some("#5-4"),     &["e6"]),
+    ];
+    for topics in [
+        "/.well-known/mercure?topic=a",
+        "/.well-known/mercure?match=a",
+        "/topics/a?x",
+    ] {
+        for (query, line, answered, events) in table {
+            let target = format!("{topics}&{query}&checkpoint=off");
+            let lines = if line.is_empty() {
+                String::new()
+            } else {
+                format!("{line}\r\n")
+            };
+            for more in ["", "TE: trailers\r\n"] {
+                let mut client = server.connect();
+                client.send(&format!(
+                    "GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}{more}\r\n"
+                ));
+                let head = client.head();
+                let tail = format!("#5-{}", server.front.log().bounds().tail.0 - 1);
+                let answered = answered.map(|id| if id == TAIL { &tail } else { id });
+                for name in ["last-event-id", "mercure-last-event-id"] {
+                    assert_eq!(header(&head, name), answered, "{target} {line}");
+                }
+                let is_unknown = answered == Some("earliest") && events.is_empty();
+                assert_eq!(
+                    header(&head, "tidewire-gap"),
+                    is_unknown.then_some("unknown")
+                );
+                server.publish("a", "live");
+                let body = client.chunks_until("data: live\n\n");
+                let got: Vec<&str> = body
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("data: "))
+                    .filter(|data| data.starts_with('e'))
+                    .collect();
+                assert_eq!(got, events, "{target} {line}");
+                // 2.52
+                for event in body.split("\n\n").filter(|block| block.contains("data: e")) {
+                    assert!(
+                        event.contains("\nid: ") || event.starts_with("id: "),
+                        "{event}"
+                    );
+                }
+            }
+        }
+    }
+    // Where nothing ever was, nothing precedes what comes.
+    let empty = start();
+    for line in [
+        "HEAD /.well-known/mercure?topic=a",
+        "HEAD /.well-known/mercure?match=a",
+        "GET /topics/a",
+    ] {
+        let head = head(&empty, line, "\r\nLast-Event-ID: ", "");
+        assert_eq!(
+            header(&head, "mercure-last-event-id"),
+            Some("earliest"),
+            "{line}"
+        );
+    }
+}
+
+/// mercure.md, 0.18: HEAD says what GET would, and ends.
+#[test]
+fn a_head_ends() {
+    let server = start();
+    server.publish("a", "e1");
+    for target in [
+        "/.well-known/mercure?topic=a",
+        "/.well-known/mercure?match=a",
+        "/topics/a",
+    ] {
+        let mut client = server.connect();
+        let asked = format!("{target} HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: #5-1\r\n\r\n");
+        client.send(&format!("HEAD {asked}"));
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!(header(&head, "content-type"), Some("text/event-stream"));
+        assert_eq!(header(&head, "mercure-last-event-id"), Some("#5-1"));
+        // The connection goes on with the next request.
+        client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(client.answer().body, "{\"status\":\"ok\"}\n", "{target}");
+
+        let mut client = client::connect(&server);
+        let request = client.request(Method::HEAD, target).body(()).unwrap();
+        let answer = client.ask(request);
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        assert_eq!(client.read_to_end(&mut answer.into_body()), "", "{target}");
+    }
+    assert_eq!(server.front.subscribers(), 0);
+}
+
+/// mercure.md, 2.1
+#[test]
+fn a_query_has_its_parameters_in_its_body() {
+    let server = start_with(|settings| settings.limits.query_bytes_max = 100);
+    for data in ["e1", "e2", "e3"] {
+        server.publish("a", data);
+        server.publish("b", data);
+    }
+    let hub = |more: &str| format!("{HUB}{more}");
+    let long = format!("match={}", "x".repeat(100));
+    #[rustfmt::skip]
+    let table = [
+        // target, header lines, body, what comes or the status
+        (hub(""),                               "",                        "match=a&last_event_id=%235-3",            Ok(&["e3"][..])),
+        (hub(""),                               "",                        "topic=a&topic=b&lastEventID=%235-3",      Ok(&["e2", "e3", "e3"])),
+        (hub("?match=a"),                       "",                        "match=b&last_event_id=%235-4",            Ok(&["e3", "e3"])),
+        (hub("?match=a&last_event_id=%235-3"),  "",                        "last_event_id=earliest",                  Ok(&["e3"])),
+        (hub("?match=a&lastEventID=%235-3"),    "",                        "last_event_id=earliest",                  Ok(&["e3"])),
+        (hub("?match=a&last_event_id=earliest"), "\r\nLast-Event-ID: #5-3", "last_event_id=earliest",                Ok(&["e3"])),
+        ("/topics/a".to_owned(),                "",                        "since=last:1",                            Ok(&["e3"])),
+        (hub("?match=a&since=last:1"),          "",                        "",                                        Ok(&["e3"])),
+        (hub("?match=a"),                       "",                        "topic=b",                                 Err(400)),
+        (hub(""),                               "",                        "x=y",                                     Err(400)),
+        (hub(""),                               "",                        "match=%FF",                               Err(400)),
+        (hub(""),                               "",                        "match=a%0A",                              Err(400)),
+        (hub(""),                               "",                        &long,                                     Err(413)),
+        (hub(""),                               "\r\nContent-Type: text/plain", "match=a",                             Err(415)),
+        (hub(""),                               "\r\nContent-Type:",       "match=a",                                 Err(415)),
+        ("/healthz".to_owned(),                 "",                        "match=a",                                 Err(405)),
+    ];
+    for (target, lines, body, want) in table {
+        let form = if lines.contains("Content-Type") {
+            ""
+        } else {
+            FORM
+        };
+        let length = body.len();
+        let mut client = server.connect();
+        client.send(&format!(
+            "QUERY {target} HTTP/1.1\r\nHost: localhost{form}{lines}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        let want = match want {
+            Err(status) => {
+                assert_eq!(client.answer().status, status, "{target} {body}");
+                continue;
+            }
+            Ok(want) => want,
+        };
+        let is_events = |text: &str| {
+            let data = text.lines().filter_map(|line| line.strip_prefix("data: e"));
+            data.map(|rest| format!("e{rest}")).collect::<Vec<_>>()
+        };
+        assert!(client.head().starts_with("HTTP/1.1 200"), "{target} {body}");
+        let mut got = String::new();
+        while is_events(&got).len() < want.len() {
+            got += &client.chunk().unwrap();
+        }
+        assert_eq!(is_events(&got), want, "{target} {body}");
+
+        // Over HTTP/2 as well; there the header lines differ in form only.
+        if lines.is_empty() {
+            let mut client = client::connect(&server);
+            let query = Method::from_bytes(b"QUERY").unwrap();
+            let request = client
+                .request(query, &target)
+                .header("content-type", "application/x-www-form-urlencoded");
+            let (answer, mut sent) = client.begin(request.body(()).unwrap());
+            sent.send_data(bytes::Bytes::copy_from_slice(body.as_bytes()), true)
+                .unwrap();
+            let mut stream = client.wait_for(answer).unwrap().into_body();
+            let last = format!("data: {}\n\n", want[want.len() - 1]);
+            let mut got = String::new();
+            while is_events(&got).len() < want.len() {
+                got += &client.read_until(&mut stream, &last);
+            }
+            assert_eq!(is_events(&got), want, "{target} {body} over HTTP/2");
+        }
+    }
+    // A stream that a QUERY began goes on as any other.
+    let mut client = server.connect();
+    client.send(&format!(
+        "QUERY {HUB} HTTP/1.1\r\nHost: localhost{FORM}\r\nContent-Length: 7\r\n\r\nmatch=a"
+    ));
+    client.head();
+    client.chunks_until("\n\n");
+    server.publish("a", "live");
+    client.chunks_until("data: live\n\n");
+}
+
+/// mercure.md, 0.16, 2.8: pages of listed origins read the ids, and may send what they need.
+#[test]
+fn a_page_of_a_listed_origin_can_read_the_last_event_id() {
+    let app = "https://app.example";
+    let settings = |settings: &mut Settings| {
+        crate::publishing::use_keys(settings, Anonymous::Subscribe);
+        settings.access.cors_origins = Origins::parse([app]).unwrap();
+    };
+    let server = start_with(settings);
+    server.publish("a", "e1");
+    for target in [
+        "/.well-known/mercure?topic=a",
+        "/.well-known/mercure?match=a",
+        "/topics/a",
+    ] {
+        let lines = format!("\r\nOrigin: {app}\r\nLast-Event-ID: #5-1");
+        let head = head(&server, &format!("HEAD {target}"), &lines, "");
+        assert_eq!(header(&head, "access-control-allow-origin"), Some(app));
+        assert_eq!(
+            header(&head, "access-control-allow-credentials"),
+            Some("true")
+        );
+        let exposed = header(&head, "access-control-expose-headers").unwrap();
+        for name in [
+            "last-event-id",
+            "mercure-last-event-id",
+            "link",
+            "tidewire-gap",
+            "retry-after",
+            "etag",
+        ] {
+            assert!(exposed.split(", ").any(|have| have == name), "{exposed}");
+        }
+        assert_eq!(header(&head, "last-event-id"), Some("#5-1"));
+        let preflight = server.ask(
+            &format!("OPTIONS {target} HTTP/1.1\r\nHost: localhost\r\nOrigin: {app}\r\nAccess-Control-Request-Method: QUERY"),
+            "",
+        );
+        let methods = preflight.header("access-control-allow-methods").unwrap();
+        for method in ["GET", "HEAD", "QUERY", "POST"] {
+            assert!(methods.contains(method), "{methods}");
+        }
+        let headers = preflight.header("access-control-allow-headers").unwrap();
+        for name in ["authorization", "cache-control", "last-event-id"] {
+            assert!(headers.contains(name), "{headers}");
+        }
+    }
+}
+
+/// mercure.md, 2.40
+#[test]
+fn metadata_says_which_tokens_are_taken() {
+    let path = "/.well-known/oauth-protected-resource/.well-known/mercure";
+    assert_eq!(start().get(path).status, 404, "it takes none");
+    assert_eq!(
+        start()
+            .ask(&format!("OPTIONS {path} HTTP/1.1\r\nHost: localhost"), "")
+            .status,
+        404
+    );
+    let server = with_keys(Anonymous::None);
+    let answer = server.get(path);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let document: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(document["resource"], "http://localhost/.well-known/mercure");
+    assert_eq!(
+        document["bearer_methods_supported"],
+        serde_json::json!(["header"])
+    );
+    assert_eq!(document["mercure_cookie"], "__Secure-mercure_access_token");
+    assert_eq!(
+        document["authorization_details_types_supported"],
+        serde_json::json!(["https://mercure.rocks/authorization-detail"])
+    );
+    assert_eq!(
+        document["mercure_matcher_types_supported"],
+        serde_json::json!(["exact", "urlpattern"])
+    );
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost");
+    assert_eq!(server.ask(&head, "x").status, 405);
+}
+
+/// mercure.md, 2.71, 1.15, 2.70: everything follows the hub to where it is.
+#[test]
+fn a_hub_at_another_path() {
+    let server = start_with(|settings| {
+        crate::publishing::use_keys(settings, Anonymous::All);
+        settings.hub_path = "/live/hub".to_owned();
+        settings.hub_url = Some("https://hub.example/behind/a/proxy".to_owned());
+    });
+    let form = |topic: &str| {
+        head(
+            &server,
+            "POST /live/hub",
+            FORM,
+            &format!("topic={topic}&data=x"),
+        )
+    };
+    #[rustfmt::skip]
+    let table = [
+        ("a", 200),
+        ("/.well-known/mercure/x", 200),
+        ("/live/hub/x", 400),
+        ("https://hub.example/behind/a/proxy/subscriptions", 400),
+    ];
+    for (topic, want) in table {
+        assert_eq!(status(&form(topic)), want, "{topic}");
+    }
+    assert_eq!(
+        status(&head(&server, &format!("POST {HUB}"), FORM, "topic=a")),
+        404
+    );
+    assert_eq!(
+        status(&head(&server, &format!("GET {HUB}?topic=a"), "", "")),
+        404
+    );
+    assert_eq!(
+        status(&head(&server, "HEAD /live/hub?topic=a", "", "")),
+        200
+    );
+    let (_, body) = server.stream("/live/hub?match=a&since=earliest", "", "data: x\n\n");
+    assert!(body.contains("data: x"));
+    let link = "<https://hub.example/behind/a/proxy>; rel=\"mercure\"";
+    for target in ["/", "/topics/a"] {
+        let head = head(&server, &format!("HEAD {target}"), "", "");
+        assert_eq!(header(&head, "link"), Some(link), "{target}");
+    }
+    let metadata = server.get("/.well-known/oauth-protected-resource/live/hub");
+    let document: serde_json::Value = serde_json::from_str(&metadata.body).unwrap();
+    assert_eq!(document["resource"], "https://hub.example/behind/a/proxy");
+    let refused = head(
+        &server,
+        "GET /live/hub?match=a",
+        "\r\nAuthorization: Bearer x.y.z",
+        "",
+    );
+    assert_eq!(
+        header(&refused, "www-authenticate"),
+        Some(
+            "Bearer error=\"invalid_token\", resource_metadata=\"https://hub.example/.well-known/oauth-protected-resource/behind/a/proxy\""
+        )
+    );
+    let description: serde_json::Value =
+        serde_json::from_str(&server.get("/openapi.json").body).unwrap();
+    assert!(description["paths"]["/live/hub"].is_object());
+    assert!(server.get("/addresses.js").body.contains("\"/live/hub"));
+}
+
+/// mercure.md, 0.6 to 0.8, 0.20, 1.9, 2.20 to 2.24
+#[test]
+fn what_a_publish_may_hold() {
+    let server = start();
+    #[rustfmt::skip]
+    let table = [
+        ("topic=a&private=&data=x",                 400), // nobody could read it: this hub has no subscriber key
+        ("topic=a&unknown=x",                       200),
+        ("topic=a&retry=",                          200),
+        ("topic=a&retry=18446744073709551615",      200),
+        ("topic=a&retry=18446744073709551616",      400),
+        ("topic=a&retry=-1",                        400),
+        ("topic=a&retry=%D9%A1",                    400),
+        ("topic=a&id=earliest",                     400),
+        ("topic=a&id=%23x",                         400),
+        ("topic=a&id=x%E2%80%8By",                  400),
+        ("topic=a&id=x%C2%85y",                     400),
+        ("topic=a&type=mercure",                    400),
+        ("topic=a&type=Mercure",                    200),
+        ("topic=a&type=x%E2%80%AEy",                400),
+        ("topic=a&type=x%7F",                       400),
+        ("topic=a&data=%FF",                        400),
+        ("topic=a%E2%80%8B",                        400),
+        ("topic=a%C2%85",                           400),
+        ("topic=",                                  400),
+        ("topic=%20",                               400),
+        ("topic=?x",                                400),
+        ("topic=mercure/subscriptions/a",           400),
+        ("topic=%256Dercure",                       400),
+        ("topic=subscriptions/a",                   200),
+    ];
+    for (body, want) in table {
+        let answer = post(&server, "", body);
+        assert_eq!(answer.status, want, "{body}: {}", answer.body);
+        if want == 200 {
+            assert_eq!(
+                answer.header("content-type"),
+                Some("text/plain; charset=utf-8")
+            );
+        }
+    }
+}
