@@ -7,6 +7,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod install;
 mod process;
 mod stress;
@@ -31,8 +32,14 @@ usage: cargo xtask COMMAND
   bench report         writes docs/benchmarks.md from the results
   fuzz SECONDS         runs each fuzz target for that long
   crash [ROUNDS]       kills the hub ROUNDS times (100) under load and checks what was acknowledged
+";
 
-example: cargo xtask check format clippy";
+fn usage() -> String {
+    format!(
+        "{USAGE}{}\n\nexample: cargo xtask check format clippy",
+        conformance::USAGE
+    )
+}
 
 /// What a command came to. The three are the exit codes 0, 1 and 2.
 enum Outcome {
@@ -53,7 +60,7 @@ fn main() -> ExitCode {
         Outcome::Done => ExitCode::SUCCESS,
         Outcome::Failed => ExitCode::from(1),
         Outcome::WrongUsage(why) => {
-            eprintln!("xtask: {why}\n\n{USAGE}");
+            eprintln!("xtask: {why}\n\n{}", usage());
             ExitCode::from(2)
         }
     }
@@ -66,11 +73,11 @@ fn dispatch(arguments: &[String]) -> Outcome {
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     match command.as_str() {
         "help" | "--help" | "-h" => {
-            println!("{USAGE}");
+            println!("{}", usage());
             Outcome::Done
         }
         _ if rest.iter().any(|a| matches!(*a, "--help" | "-h")) => {
-            println!("{USAGE}");
+            println!("{}", usage());
             Outcome::Done
         }
         "check" => check::run(&rest),
@@ -86,6 +93,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
             [] => bench::run("", &[]),
             [name, arguments @ ..] => bench::run(name, arguments),
         },
+        "conformance" => conformance::run(&rest),
         "fuzz" => match rest.as_slice() {
             [seconds] => match seconds.parse() {
                 Ok(seconds) if seconds > 0 => stress::fuzz(seconds),
