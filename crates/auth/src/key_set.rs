@@ -1,6 +1,8 @@
 //! Keys that are trusted for one thing: those of a role, those of an issuer's role.
 
-use crate::{Algorithm, Algorithms, Key};
+use serde_json::Value;
+
+use crate::{Algorithm, Algorithms, Key, KeyError, der, jwk};
 
 /// How many keys a set may have.
 pub const KEYS_PER_SET_MAX: usize = 64;
@@ -17,6 +19,77 @@ pub struct KeySet {
 }
 
 impl KeySet {
+    /// Keys from a file, whatever its form: a PEM file with a public key or a certificate, a JWK, a set of them, or the bytes of a
+    /// shared secret, which is then for one algorithm: the only one of `algorithms`, or HS256 where nothing is said. What is a PEM
+    /// file or JSON is never taken for a secret.
+    ///
+    /// # Errors
+    /// If it is none, is too weak, or is for none of `algorithms`.
+    pub fn parse(bytes: &[u8], algorithms: Option<Algorithms>) -> Result<Self, KeyError> {
+        let allowed = algorithms.unwrap_or_else(Algorithms::all);
+        let only_secrets = allowed.iter().all(|one| one.is_shared_secret());
+        if der::is_pem(bytes) {
+            if only_secrets {
+                return Err(KeyError::Pem);
+            }
+            return Key::public_pem(bytes)?.allowing(allowed).map(Self::from);
+        }
+        if jwk::is_json(bytes) {
+            if jwk::object(bytes)?.contains_key("keys") {
+                return Ok(Self::parse_jwks(bytes)?.allowing(allowed));
+            }
+            return Key::jwk(bytes)?.allowing(allowed).map(Self::from);
+        }
+        let algorithm = match algorithms {
+            None => Algorithm::Hs256,
+            Some(some) => some.iter().next().ok_or(KeyError::Kind("kind"))?,
+        };
+        Key::hmac(bytes, algorithm).map(Self::from)
+    }
+
+    /// A JWK set (RFC 7517, section 5). Keys of unknown kinds, for other uses, without what they need or too weak are left out and
+    /// counted, as it wants: a set may serve others too.
+    ///
+    /// # Errors
+    /// If it is none, or too large.
+    pub fn parse_jwks(json: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        let mut set = Self::default();
+        for entry in jwk::entries(json.as_ref())? {
+            let Value::Object(members) = entry else {
+                return Err(KeyError::Malformed("`keys`"));
+            };
+            match jwk::parse(&members) {
+                Ok(_) if set.keys.len() == KEYS_PER_SET_MAX => return Err(KeyError::Keys),
+                Ok(key) => set.keys.push(key),
+                Err(_) => set.skipped += 1,
+            }
+        }
+        Ok(set)
+    }
+
+    /// Without shared secrets, which count as skipped: a set that came from where others can read it must not hold any, or they
+    /// could sign.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        let before = self.keys.len();
+        self.keys.retain(|key| !key.is_shared_secret());
+        self.skipped += before - self.keys.len();
+        self
+    }
+
+    /// The keys of both, as many as a set may have.
+    ///
+    /// # Errors
+    /// If there are more.
+    pub fn with(mut self, other: Self) -> Result<Self, KeyError> {
+        self.keys.extend(other.keys);
+        self.skipped += other.skipped;
+        match self.keys.len() {
+            0..=KEYS_PER_SET_MAX => Ok(self),
+            _ => Err(KeyError::Keys),
+        }
+    }
+
     /// The keys.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter()

@@ -9,14 +9,19 @@ mod anonymous;
 mod case;
 mod claims;
 mod decide;
+mod der;
 mod detail;
 mod inspect;
 mod json;
+mod jwk;
 mod jws;
 mod key;
 mod key_set;
+mod keygen;
 mod keys;
 mod mint;
+#[cfg(feature = "verify")]
+mod private;
 mod question;
 mod refusal;
 mod revocation;
@@ -32,11 +37,15 @@ pub use detail::{
     TopicMatch,
 };
 pub use inspect::{Inspection, inspect};
+pub use jwk::JWKS_BYTES_MAX;
 pub use jws::TOKEN_BYTES_MAX;
-pub use key::{Key, KeyError, Weakness};
+pub use key::{KEY_ID_BYTES_MAX, Key, KeyError, RSA_BITS_MAX, RSA_BITS_MIN, Weakness};
 pub use key_set::{KEYS_PER_SET_MAX, KEYS_TRIED_MAX, KeySet};
+pub use keygen::{KEY_BYTES, keygen};
+#[cfg(feature = "verify")]
+pub use keygen::{KeyPair, keygen_pair};
 pub use keys::{Issuer, Keys};
-pub use mint::{KEY_BYTES, MintError, keygen, mint};
+pub use mint::{MintError, mint};
 pub use question::{Carrier, Presented, Question, Role};
 pub use refusal::Refusal;
 pub use revocation::{

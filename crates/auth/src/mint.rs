@@ -1,4 +1,4 @@
-//! Keys and tokens made.
+//! Tokens made.
 
 use std::fmt;
 
@@ -10,16 +10,6 @@ use tidewire_core::Dialect;
 use crate::jws::TOKEN_BYTES_MAX;
 use crate::{Claims, Key, SELECTORS_MAX, signature};
 
-/// How many random bytes a new key is made from.
-pub const KEY_BYTES: usize = 48;
-
-/// A new key as text, from random bytes: 64 characters of base64url, long enough for every algorithm. The text's own bytes
-/// are the key, so that it can be pasted into a file, a variable, or another program's settings.
-#[must_use]
-pub fn keygen(random: &[u8; KEY_BYTES]) -> String {
-    URL_SAFE_NO_PAD.encode(random)
-}
-
 /// Why no token was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,7 +18,7 @@ pub enum MintError {
     Selectors(usize),
     /// It would be longer than [`TOKEN_BYTES_MAX`]; the value is its length in bytes.
     TooLong(usize),
-    /// This build cannot sign (feature `verify`).
+    /// The key is a public one, or this build cannot sign (feature `verify`).
     Unsigned,
 }
 
@@ -43,7 +33,10 @@ impl fmt::Display for MintError {
                 f,
                 "the token would have {bytes} bytes; hubs take at most {TOKEN_BYTES_MAX}"
             ),
-            Self::Unsigned => write!(f, "this build cannot sign"),
+            Self::Unsigned => write!(
+                f,
+                "nothing can be signed with this key: a private key or a shared secret is wanted"
+            ),
         }
     }
 }

@@ -4,6 +4,7 @@
 use jsonwebtoken::{Algorithm as Jwt, DecodingKey, EncodingKey, crypto};
 
 #[cfg(feature = "verify")]
+use crate::key::Curve;
 use crate::key::Material;
 use crate::{Algorithm, Key, Refusal};
 
@@ -33,8 +34,12 @@ pub(crate) fn check(
     key: &Key,
     algorithm: Algorithm,
 ) -> Result<(), Refusal> {
-    let Material::Secret(secret) = &key.material;
-    let decoding = DecodingKey::from_secret(secret);
+    let decoding = match &key.material {
+        Material::Secret(secret) => DecodingKey::from_secret(secret),
+        Material::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+        Material::Ec(_, point) => DecodingKey::from_ec_der(point),
+        Material::Ed(point) => DecodingKey::from_ed_der(&point[..]),
+    };
     match crypto::verify(signature, signed.as_bytes(), &decoding, backend(algorithm)) {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(Refusal::Signature),
@@ -44,9 +49,42 @@ pub(crate) fn check(
 /// The key's signature over these bytes, in base64url.
 #[cfg(feature = "verify")]
 pub(crate) fn sign(signed: &str, key: &Key, algorithm: Algorithm) -> Option<String> {
-    let Material::Secret(secret) = &key.material;
-    let encoding = EncodingKey::from_secret(secret);
+    let encoding = match (&key.material, &key.private) {
+        (Material::Secret(secret), _) => EncodingKey::from_secret(secret),
+        (_, None) => return None,
+        (Material::Rsa { .. }, Some(private)) => EncodingKey::from_rsa_der(private),
+        (Material::Ec(..), Some(private)) => EncodingKey::from_ec_der(private),
+        (Material::Ed(_), Some(private)) => EncodingKey::from_ed_der(private),
+    };
     crypto::sign(signed.as_bytes(), &encoding, backend(algorithm)).ok()
+}
+
+/// Whether the backend takes it for a key: a point off its curve, an even exponent and the like are found when a key is configured
+/// and not when a token comes.
+#[cfg(feature = "verify")]
+pub(crate) fn is_sound(material: &Material) -> bool {
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+        RsaPublicKeyComponents,
+    };
+    match material {
+        Material::Secret(_) => true,
+        Material::Rsa { n, e } => RsaPublicKeyComponents { n, e }
+            .to_parsed_public_key(&aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256)
+            .is_ok(),
+        Material::Ec(Curve::P256, point) => {
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).is_ok()
+        }
+        Material::Ec(Curve::P384, point) => {
+            ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).is_ok()
+        }
+        Material::Ed(point) => ParsedPublicKey::new(&ED25519, &point[..]).is_ok(),
+    }
+}
+
+#[cfg(not(feature = "verify"))]
+pub(crate) fn is_sound(_: &Material) -> bool {
+    true
 }
 
 #[cfg(not(feature = "verify"))]

@@ -1,0 +1,198 @@
+//! Signatures of every algorithm, and none where another is meant.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm as Jwt, EncodingKey};
+use serde_json::json;
+use tidewire_auth::{Algorithm, Algorithms, Key, KeySet, Refusal, Role};
+
+use crate::support::*;
+
+const ALL: [(&str, Jwt, &str); 12] = [
+    ("HS256", Jwt::HS256, "hs"),
+    ("HS384", Jwt::HS384, "hs"),
+    ("HS512", Jwt::HS512, "hs"),
+    ("RS256", Jwt::RS256, "rsa"),
+    ("RS384", Jwt::RS384, "rsa"),
+    ("RS512", Jwt::RS512, "rsa"),
+    ("PS256", Jwt::PS256, "rsa"),
+    ("PS384", Jwt::PS384, "rsa"),
+    ("PS512", Jwt::PS512, "rsa"),
+    ("ES256", Jwt::ES256, "p256"),
+    ("ES384", Jwt::ES384, "p384"),
+    ("EdDSA", Jwt::EdDSA, "ed"),
+];
+
+/// A key of a kind for the algorithm of this name.
+fn key(kind: &str, name: &str) -> Key {
+    match kind {
+        "hs" => Key::hmac(SECRET, name.parse().unwrap()).unwrap(),
+        kind => pair(kind).1,
+    }
+}
+
+// mercure.md, 1.5 and 2.31.
+#[test]
+fn every_algorithm_is_taken_with_its_kind_of_key() {
+    for (name, jwt, kind) in ALL {
+        let algorithm: Algorithm = name.parse().unwrap();
+        let (private, _) = pair(kind);
+        let legacy = signed(&json!({ "alg": name }), &json!({}), &private, jwt);
+        let (header, payload) = modern(name);
+        let modern = signed(&header, &payload, &private, jwt);
+        let keys = key(kind, name);
+        assert!(keys.algorithms().contains(algorithm));
+        assert!(decide(&legacy, &of_role(keys.clone())).is_ok(), "{name}");
+        assert!(decide(&modern, &of_issuer(keys)).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn no_algorithm_is_taken_for_another() {
+    for (signed_with, jwt, kind) in ALL {
+        let (private, _) = pair(kind);
+        for (claimed, _, claimed_kind) in ALL {
+            let token = signed(&json!({ "alg": claimed }), &json!({}), &private, jwt);
+            for kind_of_key in ["hs", "rsa", "p256", "p384", "ed"] {
+                let keys = of_role(key(
+                    kind_of_key,
+                    if kind_of_key == "hs" { "HS256" } else { "" },
+                ));
+                let fits = keys.publisher.as_ref().unwrap().algorithms();
+                let got = decide(&token, &keys);
+                let want = match claimed.parse().is_ok_and(|claimed| fits.contains(claimed)) {
+                    false => Err(Refusal::Algorithm {
+                        token: claimed.into(),
+                        keys: fits,
+                    }),
+                    true if claimed == signed_with => Ok(()),
+                    true => Err(Refusal::Signature),
+                };
+                let case = format!("{signed_with} as {claimed} ({claimed_kind}) for {kind_of_key}");
+                assert_eq!(got.map(drop), want, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_set_may_allow_fewer_algorithms_than_its_keys_can() {
+    let (private, public) = pair("rsa");
+    let only: Algorithms = [Algorithm::Ps256, Algorithm::EdDsa].into_iter().collect();
+    let set = KeySet::from(public).allowing(only);
+    let keys = of_issuer(set);
+    for (name, jwt, good) in [
+        ("PS256", Jwt::PS256, true),
+        ("RS256", Jwt::RS256, false),
+        ("PS512", Jwt::PS512, false),
+    ] {
+        let (header, payload) = modern(name);
+        let got = decide(&signed(&header, &payload, &private, jwt), &keys);
+        assert_eq!(got.is_ok(), good, "{name}");
+    }
+    let none = KeySet::from(pair("ed").1).allowing(Algorithm::Es256.into());
+    assert_eq!((none.len(), none.skipped()), (0, 1));
+}
+
+/// RFC 7515, appendices A.1 to A.3: the same payload, signed by the standard's authors.
+#[test]
+fn the_standards_own_tokens_are_taken() {
+    const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    let table = [
+        (
+            "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9",
+            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+            json!({"kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}),
+        ),
+        (
+            "eyJhbGciOiJSUzI1NiJ9",
+            "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+            json!({"kty": "RSA", "e": "AQAB", "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"}),
+        ),
+        (
+            "eyJhbGciOiJFUzI1NiJ9",
+            "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+            json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}),
+        ),
+    ];
+    for (header, signature, jwk) in table {
+        let token = format!("{header}.{PAYLOAD}.{signature}");
+        let keys = of_role(Key::jwk(jwk.to_string().as_bytes()).unwrap());
+        let mut question = question(&token, Role::Subscriber);
+        question.now_ms = 1_300_819_379_999;
+        let grant = ask(&question, &keys).unwrap();
+        assert_eq!(grant.issuer.as_deref(), Some("joe"));
+        question.now_ms += 1;
+        let expires_ms = 1_300_819_380_000;
+        assert_eq!(ask(&question, &keys), Err(Refusal::Expired { expires_ms }));
+    }
+    // Appendix A.4 is ES512, on a curve that we do not have.
+    let p521 = br#"{"kty":"EC","crv":"P-521","x":"AA","y":"AA"}"#;
+    assert!(Key::jwk(p521).is_err());
+}
+
+/// An ECDSA signature in a token is two numbers of the curve's length, one after the other (RFC 7518, section 3.4).
+#[test]
+fn ecdsa_signatures_have_one_form() {
+    let (private, public) = pair("p256");
+    let token = signed(&json!({"alg": "ES256"}), &json!({}), &private, Jwt::ES256);
+    let keys = of_role(public);
+    assert!(decide(&token, &keys).is_ok());
+    let (head, signature) = token.rsplit_once('.').unwrap();
+    let fixed = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    assert_eq!(fixed.len(), 64);
+    let integer = |bytes: &[u8]| {
+        let mut number = vec![0];
+        number.extend(bytes);
+        [vec![2, number.len() as u8], number].concat()
+    };
+    let pair = [integer(&fixed[..32]), integer(&fixed[32..])].concat();
+    let der = [vec![0x30, pair.len() as u8], pair].concat();
+    let (zeros, padded) = (vec![0; 64], [fixed.clone(), vec![0]].concat());
+    for wrong in [
+        der,
+        zeros,
+        padded,
+        fixed[..63].to_vec(),
+        fixed[..32].to_vec(),
+        Vec::new(),
+    ] {
+        let token = format!("{head}.{}", URL_SAFE_NO_PAD.encode(&wrong));
+        assert_eq!(decide(&token, &keys), Err(Refusal::Signature), "{wrong:?}");
+    }
+}
+
+/// A token that names no key is tried with those that fit, and not with more of them than [`tidewire_auth::KEYS_TRIED_MAX`].
+#[test]
+fn only_so_many_keys_are_tried() {
+    let other = |index: usize| Key::hmac(format!("other {index}").as_bytes(), Algorithm::Hs256);
+    for (others, good) in [(0, true), (7, true), (8, false)] {
+        let mut set = KeySet::default();
+        for index in 0..others {
+            set = set.with(other(index).unwrap().into()).unwrap();
+        }
+        // Keys that cannot fit cost nothing.
+        set = set.with(pair("rsa").1.into()).unwrap();
+        set = set
+            .with(
+                Key::hmac(SECRET, Algorithm::Hs256)
+                    .unwrap()
+                    .with_id("mine")
+                    .into(),
+            )
+            .unwrap();
+        let keys = of_role(set);
+        let nameless = hs256(&json!({"alg": "HS256"}), &json!({}));
+        assert_eq!(decide(&nameless, &keys).is_ok(), good, "{others}");
+    }
+    let many = (0..9).map(|index| other(index).unwrap().with_id(&format!("{index}")));
+    let set = many.fold(KeySet::default(), |set, key| set.with(key.into()).unwrap());
+    let last = EncodingKey::from_secret(b"other 8");
+    let named = signed(
+        &json!({"alg": "HS256", "kid": "8"}),
+        &json!({}),
+        &last,
+        Jwt::HS256,
+    );
+    assert!(decide(&named, &of_role(set)).is_ok());
+}

@@ -1,0 +1,8 @@
+//! Tokens of every algorithm and both dialects before their judge, the good and the bad.
+#![cfg(feature = "verify")]
+
+mod algorithms;
+mod attacks;
+mod keys;
+mod modern;
+mod support;
