@@ -47,10 +47,11 @@ pub use front::{Clock, Front, Settings};
 pub use limits::Limits;
 pub use local::{Subscribe, SubscribeError};
 pub use metrics::{AdminAccess, AdminToken, AdminTokenError, admin_router, serve_admin};
-pub use place::{HUB_PATH, PlaceError};
+pub use place::{HUB_PATH, PlaceError, check_place};
 pub use router::router;
 pub use serve::serve;
 pub use stream::StreamBody;
 pub use tls::{PemError, Tls, TlsError};
+pub use token::is_cookie_name;
 
 pub use axum::Router;

@@ -78,6 +78,14 @@ impl fmt::Display for PlaceError {
 
 impl std::error::Error for PlaceError {}
 
+/// Whether a hub can be at this path, and be called by this URL.
+///
+/// # Errors
+/// Says why not.
+pub fn check_place(path: &str, url: Option<&str>) -> Result<(), PlaceError> {
+    Place::new(path, url).map(|_| ())
+}
+
 impl Place {
     /// A hub at this path, and at this URL as clients see it.
     pub(crate) fn new(path: &str, url: Option<&str>) -> Result<Self, PlaceError> {

@@ -1,11 +1,11 @@
 //! What is not a stream: health, the description, the playground page.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
 use serde_json::json;
 
@@ -44,6 +44,34 @@ pub(crate) async fn readyz(State(front): State<Front>) -> Response {
     }
 }
 
+/// As the reference hub tells its health (mercure.md, C).
+pub(crate) async fn health(State(front): State<Front>, Path(probe): Path<String>) -> Response {
+    let answer = match &*probe {
+        "live" => Ok(()),
+        "ready" if front.is_draining() => Err("the hub is ending".to_owned()),
+        "ready" => front
+            .log()
+            .health()
+            .map_err(|error| format!("events cannot be stored: {error}")),
+        _ => return Problem::not_on_admin().into_response(),
+    };
+    let Err(error) = answer else {
+        return text("application/json", "{\"status\":\"ok\"}\n");
+    };
+    let document = json!({ "status": "error", "error": error });
+    let mut response = text("application/json", format!("{document}\n"));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+/// The same of a hub by its name: there is one here, whatever it is called.
+pub(crate) async fn health_of(
+    front: State<Front>,
+    Path((_, probe)): Path<(String, String)>,
+) -> Response {
+    health(front, Path(probe)).await
+}
+
 pub(crate) async fn openapi(State(front): State<Front>) -> Response {
     match front.place().path() {
         HUB_PATH => text("application/json", OPENAPI),
@@ -58,13 +86,22 @@ pub(crate) async fn metadata(State(front): State<Front>, request: Request) -> Re
         return Problem::not_found(request.uri.path()).into_response();
     }
     let cookie_name = front.access().cookie_name.as_deref();
-    let document = json!({
+    let issuers = front.access().keys.issuers.iter();
+    let servers: Vec<&str> = issuers
+        .map(|issuer| &*issuer.name)
+        // RFC 8414, section 2: an issuer's name is its URL; one that is none cannot be asked for anything.
+        .filter(|name| name.starts_with("https://"))
+        .collect();
+    let mut document = json!({
         "resource": front.place().resource(&request),
         "authorization_details_types_supported": ["https://mercure.rocks/authorization-detail"],
         "bearer_methods_supported": ["header"],
         "mercure_cookie": cookie_name.unwrap_or(MODERN_COOKIE),
         "mercure_matcher_types_supported": ["exact", "urlpattern"],
     });
+    if !servers.is_empty() {
+        document["authorization_servers"] = servers.into();
+    }
     text("application/json", format!("{document}\n"))
 }
 

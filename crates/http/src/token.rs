@@ -152,6 +152,13 @@ fn of_header(request: &Parts) -> Result<Option<&str>, Problem> {
     }
 }
 
+/// Whether a cookie can be called so (RFC 6265, section 4.1.1: a token of HTTP).
+#[must_use]
+pub fn is_cookie_name(name: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_of_token)
+}
+
 /// RFC 6265, section 4.2: pairs separated by semicolons.
 fn cookie<'a>(request: &'a Parts, name: &str) -> Option<&'a str> {
     request

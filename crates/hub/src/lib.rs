@@ -25,8 +25,9 @@ pub use tidewire_core::{Cursor, Filter, Form, Matcher, MatcherSet, Topic};
 pub use tidewire_engine::{Checkpoint, ShardConfig};
 pub use tidewire_http::{
     Access, AccessLog, AccessLogCounters, AccessLogFormat, AdminAccess, AdminToken,
-    AdminTokenError, Clock, Counters, Front, Limits, OriginError, Origins, PemError, Router,
-    Settings, StreamBody, Subscribe, SubscribeError, Tls, TlsError, serve_admin,
+    AdminTokenError, Clock, Counters, Front, HUB_PATH, Limits, OriginError, Origins, PemError,
+    PlaceError, Router, Settings, StreamBody, Subscribe, SubscribeError, Tls, TlsError,
+    check_place, is_cookie_name, serve_admin,
 };
 pub use tidewire_log::{AppendError, Appended, Event, Log, Start};
 
@@ -181,6 +182,21 @@ impl Builder {
         self
     }
 
+    /// The hub's own URL as clients write it, such as `https://example.com/.well-known/mercure`: what relative patterns resolve
+    /// against, and whom access tokens must be for. Default: what each request calls the hub.
+    #[must_use]
+    pub fn hub_url(mut self, url: impl Into<String>) -> Self {
+        self.settings.hub_url = Some(url.into());
+        self
+    }
+
+    /// Where the hub is among the server's paths. Default: [`HUB_PATH`].
+    #[must_use]
+    pub fn hub_path(mut self, path: impl Into<String>) -> Self {
+        self.settings.hub_path = path.into();
+        self
+    }
+
     /// The limits at the door.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -247,7 +263,7 @@ impl Builder {
     /// The hub.
     ///
     /// # Errors
-    /// If the threads for subscribers cannot be started.
+    /// If the threads for subscribers cannot be started, or the hub cannot be where it is told to be.
     pub fn build(self) -> std::io::Result<Hub> {
         Front::new(self.log, self.settings).map(|front| Hub { front })
     }

@@ -198,6 +198,19 @@ pub(crate) struct Settings {
     )]
     pub(crate) subscriber_key_alg: Algorithm,
 
+    /// The hub's URL as clients see it, such as `https://example.com/.well-known/mercure`: access tokens must be for it (`aud`), and
+    /// relative URL patterns resolve against it [default: what each request calls the hub]
+    #[arg(long, env = "TIDEWIRE_HUB_URL", value_name = "URL", value_parser = values::hub_url)]
+    pub(crate) hub_url: Option<String>,
+
+    /// Where the hub is among the server's paths
+    #[arg(long, env = "TIDEWIRE_HUB_PATH", value_name = "PATH", value_parser = values::hub_path, default_value = tidewire_hub::HUB_PATH)]
+    pub(crate) hub_path: String,
+
+    /// The cookie that may hold a token [default: `mercureAuthorization` for older tokens, `__Secure-mercure_access_token` for access tokens]
+    #[arg(long, env = "TIDEWIRE_COOKIE_NAME", value_name = "NAME", value_parser = values::cookie_name)]
+    pub(crate) cookie_name: Option<String>,
+
     /// Pages of which origins may read, such as `https://example.com`; `*` for all [default: the hub's own]
     #[arg(long, env = "TIDEWIRE_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', action = ArgAction::Append,
           value_parser = values::origin)]

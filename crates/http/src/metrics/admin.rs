@@ -114,12 +114,14 @@ impl fmt::Debug for AdminToken {
     }
 }
 
-/// What the admin listener answers: `/metrics`, `/healthz`, `/readyz`.
+/// What the admin listener answers: `/metrics`, `/healthz`, `/readyz`, and the reference hub's paths for the last two.
 pub fn admin_router(front: Front, access: AdminAccess) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(site::healthz))
         .route("/readyz", get(site::readyz))
+        .route("/mercure/health/{probe}", get(site::health))
+        .route("/mercure/health/{name}/{probe}", get(site::health_of))
         .method_not_allowed_fallback(async |method: Method| Problem::method(&method, "GET, HEAD"))
         .fallback(nothing)
         .layer(from_fn_with_state(access, at_the_door))
@@ -146,6 +148,7 @@ fn admit(access: &AdminAccess, request: &Parts) -> Result<(), Box<Response>> {
             .map_err(|_| Box::new(Problem::not_loopback_admin().into_response())),
         AdminAccess::Token(token) => match request.uri.path() {
             "/healthz" | "/readyz" => Ok(()),
+            path if path.starts_with("/mercure/health/") => Ok(()),
             _ if presents(request, token) => Ok(()),
             _ => Err(Box::new(unauthorized())),
         },

@@ -1,7 +1,7 @@
 //! What each dialect of the Mercure protocol says on the wire. Each test names the lines of shared/protocol/mercure.md that it holds.
 
 use http::Method;
-use tidewire_auth::Anonymous;
+use tidewire_auth::{Algorithm, Anonymous, Claims, Detail, Issuer, Key, TopicMatch, mint};
 use tidewire_core::Topic;
 use tidewire_http::{Origins, Settings};
 use tidewire_log::Event;
@@ -607,4 +607,124 @@ fn what_a_publish_may_hold() {
             );
         }
     }
+}
+
+const ISSUER: &str = "https://issuer.example";
+const ISSUER_SECRET: &[u8] = b"another secret, of an issuer's, long enough";
+
+/// Legacy keys for both roles, and an issuer's.
+fn with_issuer() -> Server {
+    start_with(|settings| {
+        crate::publishing::use_keys(settings, Anonymous::None);
+        let key = || Key::hmac(ISSUER_SECRET, Algorithm::Hs256).unwrap().into();
+        settings.access.keys.issuers.push(Issuer {
+            name: ISSUER.to_owned(),
+            publisher: Some(key()),
+            subscriber: Some(key()),
+        });
+        settings.access.cors_origins = Origins::parse(["https://app.example"]).unwrap();
+    })
+}
+
+/// An access token to publish to some topics, and to read them.
+fn access_token(publish: &[&str], subscribe: &[&str], audience: &str) -> String {
+    let topics = |list: &[&str]| {
+        list.iter()
+            .map(|one| TopicMatch::Exact((*one).to_owned()))
+            .collect()
+    };
+    let detail = |is_publish, list| Detail {
+        publish: is_publish,
+        subscribe: !is_publish,
+        topics: topics(list),
+        payload: None,
+    };
+    let details = [(true, publish), (false, subscribe)].into_iter();
+    let details = details.filter(|(_, list)| !list.is_empty());
+    let claims = Claims {
+        details: Some(
+            details
+                .map(|(is_publish, list)| detail(is_publish, list))
+                .collect(),
+        ),
+        audience: vec![audience.to_owned()],
+        issuer: Some(ISSUER.to_owned()),
+        expires_ms: Some(2_000_000),
+        ..Claims::default()
+    };
+    mint(
+        &claims,
+        &Key::hmac(ISSUER_SECRET, Algorithm::Hs256).unwrap(),
+    )
+    .unwrap()
+}
+
+/// mercure.md, section 3, 2.23, 2.26, 2.30, 2.33, 2.36, 2.40
+#[test]
+fn access_tokens_at_the_door() {
+    let server = with_issuer();
+    let own = "http://localhost/.well-known/mercure";
+    let good = access_token(&["a", "/.well-known/mercure/x"], &["a"], own);
+    let reader = access_token(&[], &["a"], own);
+    let foreign = access_token(&["a"], &["a"], "http://other/.well-known/mercure");
+    let bearer = |token: &str| format!("\r\nAuthorization: Bearer {token}");
+    let modern = format!("\r\nCookie: __Secure-mercure_access_token={good}");
+    let legacy = format!("\r\nCookie: mercureAuthorization={good}");
+    let none = String::new();
+    let many = format!("topic=a{}", "&topic=a".repeat(1000));
+    #[rustfmt::skip]
+    let table = [
+        (format!("HEAD {HUB}?match=a"),                        bearer(&good),    "", 200, ""),
+        (format!("HEAD {HUB}?topic=a"),                        bearer(&good),    "", 200, ""),
+        ("HEAD /topics/a".to_owned(),                          bearer(&good),    "", 200, ""),
+        (format!("HEAD {HUB}?match=a"),                        modern.clone(),   "", 200, ""),
+        (format!("HEAD {HUB}?match=a"),                        legacy.clone(),   "", 401, "-"),
+        (format!("HEAD {HUB}?topic=a"),                        modern.clone(),   "", 401, "legacy"),
+        (format!("HEAD {HUB}?topic=a"),                        legacy.clone(),   "", 200, ""),
+        ("HEAD /topics/a".to_owned(),                          modern.clone(),   "", 200, ""),
+        // 2.30: never in a URL, whatever the request is.
+        (format!("HEAD {HUB}?match=a&authorization={good}"),   none.clone(),     "", 400, "invalid_request"),
+        (format!("HEAD {HUB}?match=a&authorization={good}"),   bearer(&good),    "", 400, "invalid_request"),
+        (format!("HEAD {HUB}?topic=a&authorization={good}"),   none.clone(),     "", 401, "legacy"),
+        (format!("HEAD /topics/a?authorization={good}"),       none.clone(),     "", 400, "invalid_request"),
+        // 2.30: a header that is there is what counts.
+        (format!("HEAD {HUB}?match=a"),                        format!("{}{modern}", bearer("x.y.z")), "", 401, "invalid_token"),
+        // 2.33
+        (format!("HEAD {HUB}?match=a"),                        bearer(&foreign), "", 401, "invalid_token"),
+        (format!("POST {HUB}"),                                bearer(&foreign), "topic=a", 401, "invalid_token"),
+        (format!("POST {HUB}"),                                bearer(&good),    "topic=a", 200, ""),
+        (format!("POST {HUB}"),                                bearer(&good),    "topic=b", 403, "insufficient_scope"),
+        (format!("POST {HUB}"),                                bearer(&good),    "topic=a&topic=b", 403, "insufficient_scope"),
+        (format!("POST {HUB}"),                                bearer(&reader),  "topic=a", 403, "insufficient_scope"),
+        (format!("POST {HUB}"),                                none.clone(),     "topic=a", 401, "-"),
+        (format!("POST {HUB}"),                                bearer(&good),    "topic=/.well-known/mercure/x", 400, ""),
+        (format!("POST {HUB}"),                                bearer(&good),    &many, 413, ""),
+        (format!("POST {HUB}"),                                format!("{modern}\r\nOrigin: http://localhost"), "topic=a", 200, ""),
+        (format!("POST {HUB}"),                                modern.clone(),   "topic=a", 403, ""),
+    ];
+    for (line, lines, body, want, error) in table {
+        let form = if body.is_empty() { "" } else { FORM };
+        let head = head(&server, &line, &format!("{form}{lines}"), body);
+        let shown = line.replace(&good, "...");
+        assert_eq!(
+            status(&head),
+            want,
+            "{shown} {lines} {}",
+            &body[..body.len().min(40)]
+        );
+        let challenge = match error {
+            "" => String::new(),
+            "-" => format!("Bearer {METADATA}"),
+            "legacy" => "Bearer".to_owned(),
+            error => format!("Bearer error=\"{error}\", {METADATA}"),
+        };
+        let got = header(&head, "www-authenticate").unwrap_or_default();
+        assert_eq!(got, challenge, "{shown} {lines}");
+    }
+    let metadata = server.get("/.well-known/oauth-protected-resource/.well-known/mercure");
+    let document: serde_json::Value = serde_json::from_str(&metadata.body).unwrap();
+    assert_eq!(
+        document["authorization_servers"],
+        serde_json::json!([ISSUER])
+    );
 }

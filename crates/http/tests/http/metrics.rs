@@ -314,6 +314,12 @@ fn the_admin_listener_and_the_hubs_answer_nothing_of_each_other() {
         ("HEAD /metrics", 200, "text/plain; version=0.0.4; charset=utf-8", ""),
         ("GET /healthz", 200, "application/json", "ok"),
         ("GET /readyz", 200, "application/json", "ok"),
+        // mercure.md, C
+        ("GET /mercure/health/live", 200, "application/json", "{\"status\":\"ok\"}"),
+        ("GET /mercure/health/ready", 200, "application/json", "{\"status\":\"ok\"}"),
+        ("GET /mercure/health/default/ready", 200, "application/json", "{\"status\":\"ok\"}"),
+        ("GET /mercure/health/default/nothing", 404, "application/problem+json", "admin listener"),
+        ("GET /mercure/health", 404, "application/problem+json", "admin listener"),
         ("POST /metrics", 405, "application/problem+json", "GET, HEAD"),
         ("GET /topics/a", 404, "application/problem+json", "this is the admin listener"),
         ("POST /topics/a", 404, "application/problem+json", "this is the admin listener"),
@@ -408,6 +414,7 @@ fn who_may_see_metrics() {
         ("/metrics", &format!("Host: localhost{bearer}x"), 200, 401, 200),
         ("/healthz", "Host: 10.0.0.1", 403, 200, 200),
         ("/readyz", "Host: 10.0.0.1", 403, 200, 200),
+        ("/mercure/health/ready", "Host: 10.0.0.1", 403, 200, 200),
         ("/nothing", "Host: localhost", 404, 401, 404),
     ];
     for (path, lines, on_loopback, token, everybody) in table {
@@ -583,4 +590,14 @@ fn an_ending_hub_refuses_for_that_reason() {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     });
     refused_once(&server, "draining", "drain");
+    // mercure.md, C
+    let ask = server.admin(AdminAccess::Loopback);
+    let answer = ask("GET /mercure/health/ready HTTP/1.1\r\nHost: localhost");
+    assert_eq!(answer.status, 503);
+    assert_eq!(
+        answer.body,
+        "{\"error\":\"the hub is ending\",\"status\":\"error\"}\n"
+    );
+    let answer = ask("GET /mercure/health/live HTTP/1.1\r\nHost: localhost");
+    assert_eq!(answer.status, 200);
 }

@@ -131,14 +131,18 @@ fn build(
     if let Some(access_log) = access_log {
         builder = builder.access_log(access_log);
     }
+    if let Some(url) = &settings.hub_url {
+        builder = builder.hub_url(url);
+    }
     builder
+        .hub_path(&settings.hub_path)
         .access(access)
         .limits(limits)
         .streams(streams)
         .refuse_softly(settings.refuse_softly.0)
         .drain(settings.drain.duration())
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))
 }
 
 /// Results go to standard output, everything else to standard error: so does this.

@@ -307,6 +307,28 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
+/// A URL that the hub can be called by.
+pub(super) fn hub_url(text: &str) -> Result<String, String> {
+    tidewire_hub::check_place(tidewire_hub::HUB_PATH, Some(text)).map_err(|why| why.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// A path that the hub can be at.
+pub(super) fn hub_path(text: &str) -> Result<String, String> {
+    tidewire_hub::check_place(text, None).map_err(|why| why.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// A name that a cookie can have.
+pub(super) fn cookie_name(text: &str) -> Result<String, String> {
+    match tidewire_hub::is_cookie_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is no name for a cookie: letters, digits and `-._` will do"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

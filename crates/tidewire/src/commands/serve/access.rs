@@ -38,7 +38,15 @@ pub(super) fn decide(settings: &Settings, keys: Keys) -> Outcome<Decided> {
     }
     access.cors_origins = origins(&settings.cors_origins)?;
     access.publish_origins = origins(&settings.publish_origins)?;
-    let warnings = warnings(&keys, access.anonymous);
+    access.cookie_name.clone_from(&settings.cookie_name);
+    let mut warnings = warnings(&keys, access.anonymous);
+    if !keys.issuers.is_empty() && settings.hub_url.is_none() {
+        warnings.push(
+            "access tokens are compared with what each request calls the hub (its Host), which whoever holds a token for another hub can \
+             choose: say what this one is called with --hub-url"
+                .to_owned(),
+        );
+    }
     access.keys = keys;
     let who = |role| who(&access, keyless, role);
     Ok(Decided {
