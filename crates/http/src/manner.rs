@@ -12,11 +12,11 @@ use crate::query::Pairs;
 pub(crate) enum Manner {
     /// A subscribe with `topic=`.
     Legacy,
-    /// A subscribe with `match*`, or at the hub's path without either.
+    /// A subscribe with `match*`.
     Modern,
     /// A form that publishes: the same in both dialects, so that its token says.
     Form,
-    /// What is no protocol's but ours: `/topics/`, batches. Takes tokens of both, and answers as the modern one does.
+    /// What is no protocol's but ours: `/topics/`, batches, and a subscribe without a topic of either kind. Takes tokens of both, and answers as the modern one does.
     Ours,
 }
 
@@ -32,7 +32,9 @@ impl Manner {
                 "name topics with `topic` or with `match`, not with both",
             )),
             (true, false) => Ok(Self::Legacy),
-            (false, _) => Ok(Self::Modern),
+            (false, true) => Ok(Self::Modern),
+            // Refused in any case, for its topics (mercure.md, 1.1 and 2.2), once a token of either dialect was looked at.
+            (false, false) => Ok(Self::Ours),
         }
     }
 
@@ -74,8 +76,8 @@ mod tests {
             (Path::Mercure, "match=a&match_urlpattern=b", Some(Manner::Modern)),
             (Path::Mercure, "match_unknown=a", Some(Manner::Modern)),
             (Path::Mercure, "MATCH=a", Some(Manner::Modern)),
-            (Path::Mercure, "", Some(Manner::Modern)),
-            (Path::Mercure, "Topic=a", Some(Manner::Modern)),
+            (Path::Mercure, "", Some(Manner::Ours)),
+            (Path::Mercure, "Topic=a", Some(Manner::Ours)),
             (Path::Mercure, "mat=a&topic=b", Some(Manner::Legacy)),
             (Path::Mercure, "topic=a&match=b", None),
             (Path::Mercure, "topic=a&Matchx=b", None),
