@@ -12,9 +12,17 @@ fn usage() {
         (&["fuzz"], 2, "a number of seconds"),
         (&["fuzz", "-1"], 2, "`-1` is not a number of seconds"),
         (&["crash", "many"], 2, "`many` is not a number of rounds"),
-        (&["conformance", "--url"], 2, "`--url` is unknown or has no value"),
+        (
+            &["conformance", "--url"],
+            2,
+            "`--url` is unknown or has no value",
+        ),
         (&["conformance", "--url", "http://h"], 2, "needs `--key`"),
-        (&["conformance", "--key", "k"], 2, "belong to a hub by `--url`"),
+        (
+            &["conformance", "--key", "k"],
+            2,
+            "belong to a hub by `--url`",
+        ),
         (&["--help"], 0, ""),
         (&["check", "--help"], 0, ""),
     ] {

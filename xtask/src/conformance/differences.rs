@@ -58,6 +58,13 @@ pub(super) fn judge(verdicts: &[Verdict<'_>], options: &Options) -> Result<bool,
             (_, None) => {}
         }
     }
+    let ids = || verdicts.iter().map(|verdict| &verdict.case.id);
+    let explained_ids = known.difference.iter().flat_map(|one| &one.cases);
+    for id in explained_ids.filter(|_| options.is_whole()) {
+        if !ids().any(|one| one == id) {
+            wrong.push(format!("{id} is explained, but there is no such case"));
+        }
+    }
     if options.json {
         return Ok(wrong.is_empty());
     }

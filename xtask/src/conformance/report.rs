@@ -66,14 +66,7 @@ pub(super) fn print(verdicts: &[Verdict<'_>], options: &Options) -> bool {
         return good;
     }
     table(verdicts);
-    for verdict in verdicts {
-        if let Outcome::Failed(why) = &verdict.came {
-            let Case {
-                id, says, lines, ..
-            } = verdict.case;
-            println!("\nFAILED {id} ({})\n  {says}\n  {why}", lines.join(", "));
-        }
-    }
+    complain(verdicts);
     let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
     for verdict in verdicts {
         if let Outcome::Skipped(why) = &verdict.came {
@@ -91,6 +84,18 @@ pub(super) fn print(verdicts: &[Verdict<'_>], options: &Options) -> bool {
         count("skipped")
     );
     good
+}
+
+/// Each failure, with what must hold, what was expected and what was seen.
+pub(super) fn complain(verdicts: &[Verdict<'_>]) {
+    for verdict in verdicts {
+        if let Outcome::Failed(why) = &verdict.came {
+            let Case {
+                id, says, lines, ..
+            } = verdict.case;
+            println!("\nFAILED {id} ({})\n  {says}\n  {why}", lines.join(", "));
+        }
+    }
 }
 
 /// A row for each line of the protocol that was tried.
