@@ -80,45 +80,47 @@ impl Shape {
             + self.segments.iter().map(of).sum::<usize>()
     }
 
-    /// The shapes of a template: segments that are literal, segments that are expressions alone, and expressions that may hold
-    /// slashes at the very end. As a template also matches its own text, that has to fit too.
-    pub(crate) fn of_template(template: &Template, text: &str) -> Box<[Self]> {
-        let Some(shape) = Self::try_of_template(template) else {
-            return Box::default();
+    /// The shapes of a template, and whether they say all but which characters a segment has. As a template also matches its own
+    /// text, that has to fit too.
+    pub(crate) fn of_template(template: &Template, text: &str) -> (Box<[Self]>, bool) {
+        let (shape, is_whole) = Self::try_of_template(template);
+        let Some(shape) = shape else {
+            return (Box::default(), false);
         };
         if shape.fits(text.split('/').map(str::as_bytes)) {
-            return [shape].into();
+            return ([shape].into(), is_whole);
         }
         let own = text
             .split('/')
             .map(|piece| Segment::Literal(piece.as_bytes().into()));
         match Self::new(own.collect(), false) {
-            Some(own) => [shape, own].into(),
-            None => Box::default(),
+            Some(own) => ([shape, own].into(), is_whole),
+            None => (Box::default(), false),
         }
     }
 
-    fn try_of_template(template: &Template) -> Option<Self> {
+    /// Segments that are literal, and wild ones; from the first expression that may hold slashes on, anything.
+    fn try_of_template(template: &Template) -> (Option<Self>, bool) {
         let mut pieces = Pieces::default();
-        let (last, before) = template.elements().split_last()?;
-        for element in before {
+        let elements = template.elements();
+        for (at, element) in elements.iter().enumerate() {
             match element {
-                Element::Literal(text) => pieces.literal(text)?,
-                Element::Values(values) if values.holds_slashes() => return None,
-                Element::Values(_) => pieces.any()?,
+                Element::Literal(text) => pieces.literal(text),
+                Element::Values(values) if values.holds_slashes() => {
+                    let is_last = at + 1 == elements.len();
+                    // What follows could go on with a segment that it did not end.
+                    if is_last && values.prefix == Some(b'/') {
+                        let is_whole = !pieces.mixed;
+                        return (Self::new(pieces.ended(), true), is_whole);
+                    }
+                    let is_whole = is_last && !pieces.mixed && pieces.last == Last::Empty;
+                    return (Self::new(pieces.done, true), is_whole);
+                }
+                Element::Values(_) => pieces.any(),
             }
         }
-        match last {
-            Element::Literal(text) => pieces.literal(text)?,
-            Element::Values(values) if values.prefix == Some(b'/') => {
-                return Self::new(pieces.ended(), true);
-            }
-            Element::Values(values) if values.holds_slashes() => {
-                return Self::new(pieces.before()?, true);
-            }
-            Element::Values(_) => pieces.any()?,
-        }
-        Self::new(pieces.ended(), false)
+        let is_whole = !pieces.mixed;
+        (Self::new(pieces.ended(), false), is_whole)
     }
 
     pub(crate) fn fits<'a>(&self, mut segments: impl Iterator<Item = &'a [u8]>) -> bool {
@@ -140,6 +142,8 @@ struct Pieces {
     done: Vec<Segment>,
     /// The piece since the last slash.
     last: Last,
+    /// Some piece is literal and wild.
+    mixed: bool,
 }
 
 #[derive(Default, PartialEq)]
@@ -151,38 +155,31 @@ enum Last {
 }
 
 impl Pieces {
-    /// `None` once there is a piece of both kinds.
-    fn literal(&mut self, text: &str) -> Option<()> {
+    fn literal(&mut self, text: &str) {
         for (index, piece) in text.split('/').enumerate() {
             if index > 0 {
                 self.done.push(std::mem::take(&mut self.last).into());
             }
             if !piece.is_empty() {
-                if self.last != Last::Empty {
-                    return None;
-                }
-                self.last = Last::Literal(piece.as_bytes().into());
+                self.last = match self.last {
+                    Last::Empty => Last::Literal(piece.as_bytes().into()),
+                    Last::Literal(_) | Last::Any => {
+                        self.mixed = true;
+                        Last::Any
+                    }
+                };
             }
         }
-        Some(())
     }
 
-    fn any(&mut self) -> Option<()> {
-        match self.last {
-            Last::Literal(_) => return None,
-            Last::Empty | Last::Any => self.last = Last::Any,
-        }
-        Some(())
+    fn any(&mut self) {
+        self.mixed |= matches!(self.last, Last::Literal(_));
+        self.last = Last::Any;
     }
 
     fn ended(mut self) -> Vec<Segment> {
         self.done.push(self.last.into());
         self.done
-    }
-
-    /// The segments before the one that is being put together, which must not have begun with a literal.
-    fn before(self) -> Option<Vec<Segment>> {
-        (!matches!(self.last, Last::Literal(_))).then_some(self.done)
     }
 }
 

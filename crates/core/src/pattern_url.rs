@@ -93,6 +93,8 @@ pub(crate) struct UrlPattern {
     pathname: Part,
     search: Part,
     hash: Part,
+    /// How its path begins, where that is no row of plain segments as a whole.
+    path_start: Box<[Segment]>,
 }
 
 impl UrlPattern {
@@ -111,7 +113,9 @@ impl UrlPattern {
         let parsed =
             init.and_then(|init| urlpattern::UrlPattern::<Text>::parse(init, Default::default()));
         let parsed = parsed.map_err(|error| said(&error))?;
+        let path_start = plain_start(&parsed.pathname.pattern_string);
         Ok(Self {
+            path_start,
             protocol: Part::of(parsed.protocol)?,
             username: Part::of(parsed.username)?,
             password: Part::of(parsed.password)?,
@@ -134,33 +138,55 @@ impl UrlPattern {
             && self.password.matches(url.password().unwrap_or_default())
     }
 
-    /// Its shape, if scheme, host and port are literal and the path is made of segments.
-    pub(crate) fn shape(&self) -> Option<Shape> {
-        let literal = |part: &Part| match part {
-            Part::Literal(text) => Some(Segment::Literal(text.as_bytes().into())),
-            _ => None,
-        };
-        let mut segments = vec![
-            literal(&self.protocol)?,
-            literal(&self.hostname)?,
-            literal(&self.port)?,
-        ];
+    /// Its shape, and whether that says all: scheme, host and port, each literal or wild, then the path's segments as far as they
+    /// are plain.
+    pub(crate) fn shape(&self) -> (Option<Shape>, bool) {
+        let mut is_whole = self.beyond_shapes().all(Part::is_any);
+        let mut segments = Vec::new();
+        for part in [&self.protocol, &self.hostname, &self.port] {
+            is_whole &= matches!(part, Part::Any | Part::Literal(_));
+            segments.push(match part {
+                Part::Literal(text) => Segment::Literal(text.as_bytes().into()),
+                _ => Segment::Any,
+            });
+        }
+        let before_path = segments.len();
         let rest = match &self.pathname {
             Part::Literal(path) => {
-                let path = path.strip_prefix('/')?;
-                segments.extend(
-                    path.split('/')
-                        .map(|text| Segment::Literal(text.as_bytes().into())),
-                );
+                let Some(path) = path.strip_prefix('/') else {
+                    return (None, false);
+                };
+                let literal = |text: &str| Segment::Literal(text.as_bytes().into());
+                segments.extend(path.split('/').map(literal));
                 false
             }
             Part::Segments { path, rest } => {
                 segments.extend(path.iter().cloned());
                 *rest
             }
-            _ => return None,
+            _ => {
+                is_whole = false;
+                segments.extend(self.path_start.iter().cloned());
+                true
+            }
         };
-        Shape::new(segments, rest)
+        // Other URLs may have a path without a slash, and those have no segments.
+        if segments.len() == before_path && !rest_has_slash(&self.protocol, &self.pathname) {
+            return (None, false);
+        }
+        (Shape::new(segments, rest), is_whole)
+    }
+
+    /// The parts of which shapes know nothing.
+    fn beyond_shapes(&self) -> impl Iterator<Item = &Part> {
+        [&self.search, &self.hash, &self.username, &self.password].into_iter()
+    }
+
+    /// About how many automata a match runs through.
+    pub(crate) fn automata(&self) -> usize {
+        let parts = [&self.protocol, &self.hostname, &self.port, &self.pathname];
+        let parts = parts.into_iter().chain(self.beyond_shapes());
+        parts.filter(|part| part.is_automaton()).count()
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -174,7 +200,13 @@ impl UrlPattern {
             &self.search,
             &self.hash,
         ];
-        size_of::<Self>() + parts.into_iter().map(Part::bytes).sum::<usize>()
+        let path_start = self.path_start.iter().map(|segment| match segment {
+            Segment::Literal(text) => size_of::<Segment>() + text.len(),
+            Segment::Any => size_of::<Segment>(),
+        });
+        size_of::<Self>()
+            + parts.into_iter().map(Part::bytes).sum::<usize>()
+            + path_start.sum::<usize>()
     }
 }
 
@@ -263,6 +295,17 @@ impl Part {
             Some((path, rest)) => Ok(Self::Segments { path, rest }),
             None => Self::of(component),
         }
+    }
+
+    fn is_any(&self) -> bool {
+        matches!(self, Self::Any)
+    }
+
+    fn is_automaton(&self) -> bool {
+        let Self::Between { inner, .. } = self else {
+            return false;
+        };
+        matches!(inner, Inner::Automaton(_))
     }
 
     fn matches(&self, text: &str) -> bool {
@@ -363,6 +406,32 @@ fn path_segments(pattern: &str) -> Option<(Box<[Segment]>, bool)> {
     };
     let segments: Box<[_]> = pieces.split('/').map(path_segment).collect::<Option<_>>()?;
     (rest || segments.contains(&Segment::Any)).then_some((segments, rest))
+}
+
+/// The plain segments with which a path pattern begins: what comes before the first piece that is more than a literal or a name.
+/// The slash before that piece may be optional with it, and what follows then goes on with the segment before.
+fn plain_start(pattern: &str) -> Box<[Segment]> {
+    let Some(mut left) = pattern.strip_prefix('/') else {
+        return Box::default();
+    };
+    let mut segments = Vec::new();
+    while let Some((piece, after)) = left.split_once('/')
+        && let Some(segment) = path_segment(piece)
+    {
+        segments.push(segment);
+        left = after;
+    }
+    if left.contains(['?', '*', '{']) {
+        segments.pop();
+    }
+    segments.into()
+}
+
+/// Whether a URL with such a scheme, and a path of which nothing more is known, has a path that begins with a slash.
+fn rest_has_slash(protocol: &Part, pathname: &Part) -> bool {
+    const SPECIAL: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
+    let is_special = matches!(protocol, Part::Literal(scheme) if SPECIAL.contains(&&**scheme));
+    is_special || matches!(pathname, Part::Segments { .. })
 }
 
 fn path_segment(piece: &str) -> Option<Segment> {

@@ -2,7 +2,9 @@
 //!
 //! The rules are those of protocol facts "1.3": what a template matches equals what the reference hub's library makes of it,
 //! an anchored regular expression. Here it is matched element by element on the set of places that the elements before it may
-//! have come to, so a match costs at most (length of the topic) x (number of elements), whatever the template.
+//! have come to, 64 places at a time, so a match costs at most (length of the topic) x (number of elements), whatever the template.
+
+use crate::TopicRef;
 
 /// The most expressions (`{...}`) that a template may have: what bounds the cost of a match besides the topic's length.
 pub const TEMPLATE_EXPRESSIONS_MAX: usize = 64;
@@ -133,52 +135,68 @@ impl Template {
         size_of_val(&*self.elements) + self.elements.iter().map(of).sum::<usize>()
     }
 
+    /// How many steps over a topic a match takes at most: what a match costs is this times the topic's length.
+    pub(crate) fn steps(&self) -> usize {
+        let of = |element: &Element| match element {
+            Element::Literal(_) => 1,
+            Element::Values(values) => values.steps(),
+        };
+        self.elements.iter().map(of).sum()
+    }
+
     /// Whether it matches the whole of a topic.
-    pub(crate) fn matches(&self, topic: &[u8]) -> bool {
-        if topic.len() > PLACES_MAX || !topic.starts_with(self.literal_prefix().as_bytes()) {
+    pub(crate) fn matches(&self, topic: &TopicRef<'_>) -> bool {
+        let text = topic.as_bytes();
+        if text.len() > PLACES_MAX || !text.starts_with(self.literal_prefix().as_bytes()) {
             return false;
         }
-        let mut reached = Places::new();
+        let runs = topic.runs();
+        let mut reached = Places::new(text);
         reached.add(0);
         for element in &self.elements {
-            reached = match element {
-                Element::Literal(text) => after_literal(&reached, topic, text.as_bytes()),
-                Element::Values(values) => values.after(reached, topic),
-            };
+            match element {
+                Element::Literal(literal) => reached.go_over(text, literal.as_bytes()),
+                Element::Values(values) => values.go_over(&mut reached, runs),
+            }
             if reached.is_empty() {
                 return false;
             }
         }
-        reached.has(topic.len())
+        reached.has(text.len())
     }
 }
 
-fn after_literal(from: &Places, topic: &[u8], literal: &[u8]) -> Places {
-    let mut reached = Places::new();
-    from.each(|place| {
-        if topic[place..].starts_with(literal) {
-            reached.add(place + literal.len());
-        }
-    });
-    reached
-}
-
 impl Values {
-    fn after(&self, from: Places, topic: &[u8]) -> Places {
-        // The whole expression may be left out.
-        let mut reached = from;
-        let mut came = match self.prefix {
-            Some(prefix) => after_byte(&reached, topic, prefix),
-            None => reached.clone(),
+    fn steps(&self) -> usize {
+        // A separator that may also stand in a value, or one of any number, is run over with the values.
+        let rounds = if self.more == u32::MAX || self.rest.has(self.separator) {
+            1
+        } else {
+            self.more as usize
         };
-        came.run(topic, self.first);
+        2 + rounds
+    }
+
+    /// From each place to wherever this expression may end.
+    fn go_over(&self, reached: &mut Places, runs: &Runs) {
+        let mut came = reached.clone();
+        if let Some(prefix) = self.prefix {
+            came.step_over(runs.of(prefix));
+        }
+        came.run(runs, self.first, None);
+        // The whole expression may be left out.
         reached.unite(&came);
-        // Each round is one more value. A place that an earlier round came to leads nowhere new, so all rounds together look
-        // at each place once.
-        let mut seen = Places::new();
+        if self.more == u32::MAX {
+            // Any number of values with a separator before each: a separator, then whatever is either.
+            came.keep(runs.of(self.separator));
+            came.run(runs, self.rest, Some(self.separator));
+            return reached.unite(&came);
+        }
+        // Each round is one more value. A place that an earlier round came to leads nowhere new.
+        let mut seen = Places::empty_like(reached);
         for _ in 0..self.more {
-            came = after_byte(&came, topic, self.separator);
-            came.run(topic, self.rest);
+            came.step_over(runs.of(self.separator));
+            came.run(runs, self.rest, None);
             came.take_out(&seen);
             if came.is_empty() {
                 break;
@@ -186,67 +204,114 @@ impl Values {
             seen.unite(&came);
             reached.unite(&came);
         }
-        reached
     }
-}
-
-fn after_byte(from: &Places, topic: &[u8], byte: u8) -> Places {
-    let mut reached = Places::new();
-    from.each(|place| {
-        if topic.get(place) == Some(&byte) {
-            reached.add(place + 1);
-        }
-    });
-    reached
 }
 
 /// No topic is longer.
 const PLACES_MAX: usize = crate::TOPIC_BYTES_MAX;
-const WORDS: usize = PLACES_MAX / 64 + 1;
+
+/// The bytes by which values are told from each other and from what stands before them.
+const MARKS: [u8; 7] = *b",#./;?&";
+
+/// Where in a topic characters of each class stand, and each of [`MARKS`]: a bit a place, so that a match goes over 64 places at a
+/// time. Made once a topic.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    words: usize,
+    /// For each class, then for each mark; then where a `%XX` goes on.
+    bits: Box<[u64]>,
+}
+
+const CLASS_ROWS: [Class; 3] = [PLAIN, NAMED, RESERVED];
+const MARK_ROW: usize = CLASS_ROWS.len();
+const INSIDE_ROW: usize = MARK_ROW + MARKS.len();
+
+impl Runs {
+    pub(crate) fn new(topic: &[u8]) -> Self {
+        let words = words_of(topic);
+        let mut runs = Self {
+            words,
+            bits: vec![0; words * (INSIDE_ROW + 1)].into(),
+        };
+        for (place, &byte) in topic.iter().enumerate() {
+            for (row, class) in CLASS_ROWS.into_iter().enumerate() {
+                if class.has(byte) {
+                    runs.set(row, place);
+                }
+            }
+            if let Some(mark) = MARKS.iter().position(|mark| *mark == byte) {
+                runs.set(MARK_ROW + mark, place);
+            }
+            if let [b'%', a, b, ..] = topic[place..]
+                && a.is_ascii_hexdigit()
+                && b.is_ascii_hexdigit()
+            {
+                (0..CLASS_ROWS.len()).for_each(|row| runs.set(row, place));
+                runs.set(INSIDE_ROW, place + 1);
+            }
+        }
+        runs
+    }
+
+    fn set(&mut self, row: usize, place: usize) {
+        self.bits[row * self.words + place / 64] |= 1 << (place % 64);
+    }
+
+    fn row(&self, row: usize) -> &[u64] {
+        &self.bits[row * self.words..][..self.words]
+    }
+
+    /// Where one of [`MARKS`] stands.
+    fn of(&self, mark: u8) -> &[u64] {
+        let row = MARKS.iter().position(|known| *known == mark);
+        self.row(MARK_ROW + row.expect("operators have no other marks"))
+    }
+
+    /// Where characters of a class stand, and the percent signs of `%XX`.
+    fn of_class(&self, class: Class) -> &[u64] {
+        let row = CLASS_ROWS.iter().position(|known| *known == class);
+        self.row(row.expect("a class"))
+    }
+
+    /// The first digits of `%XX`.
+    fn inside(&self) -> &[u64] {
+        self.row(INSIDE_ROW)
+    }
+}
+
+/// Words for the places of a topic, its end included.
+fn words_of(topic: &[u8]) -> usize {
+    topic.len() / 64 + 1
+}
 
 /// A set of places in a topic, its end included.
 #[derive(Clone)]
-struct Places {
-    words: [u64; WORDS],
-    /// The lowest place and the one after the highest; all others are not looked at.
-    low: usize,
-    end: usize,
-}
+struct Places(Box<[u64]>);
 
 impl Places {
-    fn new() -> Self {
-        Self {
-            words: [0; WORDS],
-            low: usize::MAX,
-            end: 0,
-        }
+    fn new(topic: &[u8]) -> Self {
+        Self(vec![0; words_of(topic)].into())
+    }
+
+    fn empty_like(other: &Self) -> Self {
+        Self(vec![0; other.0.len()].into())
     }
 
     fn is_empty(&self) -> bool {
-        self.low >= self.end
+        self.0.iter().all(|word| *word == 0)
     }
 
     fn has(&self, place: usize) -> bool {
-        self.words[place / 64] & 1 << (place % 64) != 0
+        self.0[place / 64] & 1 << (place % 64) != 0
     }
 
     fn add(&mut self, place: usize) {
-        self.words[place / 64] |= 1 << (place % 64);
-        self.low = self.low.min(place);
-        self.end = self.end.max(place + 1);
-    }
-
-    /// The words in which places may stand.
-    fn used(&self) -> std::ops::Range<usize> {
-        if self.is_empty() {
-            return 0..0;
-        }
-        self.low / 64..(self.end - 1) / 64 + 1
+        self.0[place / 64] |= 1 << (place % 64);
     }
 
     fn each(&self, mut with: impl FnMut(usize)) {
-        for word in self.used() {
-            let mut bits = self.words[word];
+        for (word, &bits) in self.0.iter().enumerate() {
+            let mut bits = bits;
             while bits != 0 {
                 with(word * 64 + bits.trailing_zeros() as usize);
                 bits &= bits - 1;
@@ -255,53 +320,102 @@ impl Places {
     }
 
     fn unite(&mut self, other: &Self) {
-        for word in other.used() {
-            self.words[word] |= other.words[word];
+        for (word, other) in self.0.iter_mut().zip(&other.0) {
+            *word |= other;
         }
-        self.low = self.low.min(other.low);
-        self.end = self.end.max(other.end);
     }
 
     fn take_out(&mut self, other: &Self) {
-        let mut left = 0;
-        for word in self.used() {
-            self.words[word] &= !other.words[word];
-            left |= self.words[word];
-        }
-        if left == 0 {
-            *self = Self::new();
+        for (word, other) in self.0.iter_mut().zip(&other.0) {
+            *word &= !other;
         }
     }
 
-    /// Goes on from each place over characters of a class and `%XX`, as far as they go.
-    fn run(&mut self, topic: &[u8], class: Class) {
-        let mut next = self.first_from(self.low);
-        while let Some(place) = next {
-            match topic.get(place..) {
-                Some([byte, ..]) if class.has(*byte) => self.add(place + 1),
-                Some([b'%', a, b, ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
-                    self.add(place + 3);
+    /// Those where a byte stands.
+    fn keep(&mut self, places: &[u64]) {
+        for (word, keep) in self.0.iter_mut().zip(places) {
+            *word &= keep;
+        }
+    }
+
+    /// From each place where a byte stands to the one after it.
+    fn step_over(&mut self, places: &[u64]) {
+        let mut carry = 0;
+        for (word, places) in self.0.iter_mut().zip(places) {
+            let from = *word & places;
+            *word = from << 1 | carry;
+            carry = from >> 63;
+        }
+    }
+
+    /// Adds wherever characters of a class, `%XX` and perhaps one more byte lead to, as far as they go.
+    ///
+    /// Adding the places to the row of characters carries each of them through its run and one further (Myers, 1999); what that
+    /// crosses inside of a `%XX` was not come to.
+    fn run(&mut self, runs: &Runs, class: Class, also: Option<u8>) {
+        let class = runs.of_class(class);
+        let also = also.map(|also| runs.of(also));
+        let inside = runs.inside();
+        let (mut carry, mut inside_before, mut began_inside_before) = (false, 0, 0);
+        for (at, word) in self.0.iter_mut().enumerate() {
+            let from = *word;
+            let run = class[at] | also.map_or(0, |also| also[at]);
+            let (sum, over) = run.overflowing_add(from & run);
+            let (sum, over_again) = sum.overflowing_add(u64::from(carry));
+            carry = over || over_again;
+            // Both digits of each `%XX`; and the second where a place was the first.
+            let digits = inside[at] | inside[at] << 1 | inside_before;
+            let began_inside = from & inside[at];
+            let second = began_inside << 1 | began_inside_before;
+            *word = (sum ^ run) & !digits | from | second;
+            inside_before = inside[at] >> 63;
+            began_inside_before = began_inside >> 63;
+        }
+    }
+
+    /// From each place where a literal stands to the one after it.
+    fn go_over(&mut self, topic: &[u8], literal: &[u8]) {
+        let mut reached = Self::empty_like(self);
+        let places: usize = self.0.iter().map(|word| word.count_ones() as usize).sum();
+        if places * literal.len() <= 4 * (topic.len() + literal.len()) {
+            self.each(|place| {
+                if topic[place..].starts_with(literal) {
+                    reached.add(place + literal.len());
                 }
-                _ => {}
-            }
-            next = self.first_from(place + 1);
+            });
+        } else {
+            each_occurrence(topic, literal, |place| {
+                if self.has(place) {
+                    reached.add(place + literal.len());
+                }
+            });
         }
+        *self = reached;
     }
+}
 
-    fn first_from(&self, place: usize) -> Option<usize> {
-        if place >= self.end {
-            return None;
+/// Where a text occurs in another, also overlapping itself; linear in both (Knuth, Morris and Pratt).
+fn each_occurrence(topic: &[u8], literal: &[u8], mut with: impl FnMut(usize)) {
+    // How long the longest proper border of each prefix is.
+    let mut borders = vec![0; literal.len()];
+    let mut have = 0;
+    for at in 1..literal.len() {
+        while have > 0 && literal[at] != literal[have] {
+            have = borders[have - 1];
         }
-        let mut word = place / 64;
-        let mut bits = self.words[word] & (u64::MAX << (place % 64));
-        while bits == 0 {
-            word += 1;
-            if word >= self.end.div_ceil(64) {
-                return None;
-            }
-            bits = self.words[word];
+        have += usize::from(literal[at] == literal[have]);
+        borders[at] = have;
+    }
+    have = 0;
+    for (at, byte) in topic.iter().enumerate() {
+        while have > 0 && literal[have] != *byte {
+            have = borders[have - 1];
         }
-        Some(word * 64 + bits.trailing_zeros() as usize)
+        have += usize::from(literal[have] == *byte);
+        if have == literal.len() {
+            with(at + 1 - have);
+            have = borders[have - 1];
+        }
     }
 }
 

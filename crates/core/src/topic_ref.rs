@@ -1,15 +1,19 @@
 //! A topic as matchers look at it: its bytes, and what patterns need of it, worked out at most once.
 
+use std::cell::OnceCell;
 #[cfg(feature = "url-patterns")]
-use std::{cell::OnceCell, sync::Arc};
+use std::sync::Arc;
 
 #[cfg(feature = "url-patterns")]
 use crate::pattern_url::{Base, TopicUrl};
+use crate::template::Runs;
 
 /// A topic's bytes. Made for each look at a topic; not kept.
 #[derive(Debug)]
 pub struct TopicRef<'a> {
     bytes: &'a [u8],
+    /// What templates need of it, once one has asked.
+    runs: OnceCell<Runs>,
     /// As URL, once somebody has asked: for which base, and what it is.
     #[cfg(feature = "url-patterns")]
     url: OnceCell<(Arc<Base>, Option<TopicUrl>)>,
@@ -21,6 +25,7 @@ impl<'a> TopicRef<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
+            runs: OnceCell::new(),
             #[cfg(feature = "url-patterns")]
             url: OnceCell::new(),
         }
@@ -30,6 +35,10 @@ impl<'a> TopicRef<'a> {
     #[must_use]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    pub(crate) fn runs(&self) -> &Runs {
+        self.runs.get_or_init(|| Runs::new(self.bytes))
     }
 
     /// Looks at the URL that it is or, relative to a base, leads to; `None` if it leads to none. It is worked out once for the first

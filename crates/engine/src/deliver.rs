@@ -70,12 +70,19 @@ impl<'a> Frames<'_, 'a> {
 }
 
 impl<S: Sink> Shard<S> {
-    /// Delivers a batch to those it was read for: all of it, or as far as `matches_max` allows but at least one record.
-    /// Answers how far.
-    pub(crate) fn deliver(&mut self, feed: u32, readers: Readers<'_>, batch: &Batch) -> Position {
-        let records: Vec<_> = batch.records().collect();
+    /// Delivers a batch to those it was read for: all of it, or as far as `matches_max` allows but at least one record, and no more
+    /// than so many. Answers how far.
+    pub(crate) fn deliver(
+        &mut self,
+        feed: u32,
+        readers: Readers<'_>,
+        batch: &Batch,
+        most: usize,
+    ) -> Position {
+        let all: Vec<_> = batch.records().collect();
+        let records = &all[..all.len().min(most)];
         if records.is_empty() {
-            return batch.next();
+            return all.first().map_or(batch.next(), BatchRecord::position);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let found = Found {
@@ -86,13 +93,13 @@ impl<S: Sink> Shard<S> {
             matches_max: self.config.step_matches_max,
             run_min: self.config.step_run_min.max(1),
         };
-        let same = is_same_topic(&records);
+        let same = is_same_topic(records);
         let covered = if same {
-            found.by_topic(&records, &mut scratch.same)
+            found.by_topic(records, &mut scratch.same)
         } else {
-            found.by_record(&records, &mut scratch.matches)
+            found.by_record(records, &mut scratch.matches)
         };
-        let end = match records.get(covered) {
+        let end = match all.get(covered) {
             Some(first_left) => first_left.position(),
             None => batch.next(),
         };
@@ -277,7 +284,8 @@ impl<S> Found<'_, S> {
 
     /// Whether it is cheaper to ask each filter than to go through the index's lists, in which others stand as well.
     fn is_direct(&self, listed: usize) -> bool {
-        self.direct_cost <= listed
+        // Of slow patterns the index alone knows what was tried already.
+        !self.feed.is_slow && self.direct_cost <= listed
     }
 
     /// Who wants a topic, as the index lists them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use tidewire_core::{Filter, Matcher, Position};
-use tidewire_log::Log;
+use tidewire_log::{Batch, BatchRecord, Log};
 
 use crate::filters::{FilterId, Filters, Wants};
 use crate::index::{Edges, Interest, TopicIndex};
@@ -43,8 +43,15 @@ impl fmt::Debug for Feed {
 }
 
 /// A shard's side of a feed: who of its subscribers wants which topics, and the cohort at the tail.
+///
+/// A shard has up to two sides of one feed. Whoever wants a pattern that is slow to try stands in the second, with an index, a mark
+/// and a tail of its own, so that nobody else's delivery waits for trying it.
 pub(crate) struct ShardFeed {
     pub(crate) feed: Arc<Feed>,
+    /// Its subscribers' patterns are slow: they are tried in goes, and a tail that comes late is late alone.
+    pub(crate) is_slow: bool,
+    /// How many slow patterns with a shape were told as interests.
+    slow_told: u32,
     shard: u32,
     mark: Arc<Mark>,
     pub(crate) index: TopicIndex,
@@ -80,10 +87,18 @@ impl Tail {
 }
 
 impl ShardFeed {
-    pub(crate) fn new(feed: Arc<Feed>, seed: u64, waker: &Arc<ShardWaker>, token: u32) -> Self {
+    pub(crate) fn new(
+        feed: Arc<Feed>,
+        is_slow: bool,
+        seed: u64,
+        waker: &Arc<ShardWaker>,
+        token: u32,
+    ) -> Self {
         let (shard, mark) = feed.interests.register(seed, waker);
         Self {
             feed,
+            is_slow,
+            slow_told: 0,
             shard,
             mark,
             index: TopicIndex::new(seed),
@@ -97,7 +112,7 @@ impl ShardFeed {
     /// Adds a subscriber to the index, and to the feed's interests what is new in it.
     pub(crate) fn add(&mut self, filter: Filter, subscriber: u32) -> (FilterId, Edges) {
         self.subscribers += 1;
-        let mut interest = ShardInterest(&self.feed.interests, self.shard);
+        let mut interest = ShardInterest(&self.feed.interests, self.shard, &mut self.slow_told);
         let edges = self.index.add(&filter.routing, subscriber, &mut interest);
         (self.filters.add(filter), edges)
     }
@@ -105,7 +120,7 @@ impl ShardFeed {
     /// Takes a subscriber out. `moved` is told which other one has another slot in its list of the index now.
     pub(crate) fn remove(&mut self, filter: FilterId, edges: Edges, moved: impl FnMut(u32, u32)) {
         self.subscribers -= 1;
-        let mut interest = ShardInterest(&self.feed.interests, self.shard);
+        let mut interest = ShardInterest(&self.feed.interests, self.shard, &mut self.slow_told);
         self.index.remove(edges, &mut interest, moved);
         self.filters.remove(filter);
     }
@@ -134,6 +149,19 @@ impl ShardFeed {
         }
     }
 
+    /// Tries slow patterns on the topics of these records, in order, until the effort is spent; of how many it is known who wants
+    /// them.
+    pub(crate) fn prepare(&self, batch: &Batch, effort: &mut usize) -> usize {
+        if !self.is_slow {
+            return usize::MAX;
+        }
+        let is_ready = |item: &BatchRecord<'_>| {
+            let mut topics = item.record().topics();
+            topics.all(|topic| self.index.prepare(topic, effort))
+        };
+        batch.records().take_while(is_ready).count()
+    }
+
     /// Up to where commits have been marked.
     pub(crate) fn seen(&self) -> Position {
         self.feed.interests.seen()
@@ -144,20 +172,47 @@ impl ShardFeed {
 impl Drop for ShardFeed {
     fn drop(&mut self) {
         let interests = &self.feed.interests;
-        self.index
-            .end_all(&mut ShardInterest(interests, self.shard));
+        let mut interest = ShardInterest(interests, self.shard, &mut self.slow_told);
+        self.index.end_all(&mut interest);
         interests.unregister(self.shard);
     }
 }
 
-struct ShardInterest<'a>(&'a Interests, u32);
+struct ShardInterest<'a>(&'a Interests, u32, &'a mut u32);
+
+/// Of more slow patterns a shard does not tell the shapes: commits would look at each that they meet, only to wake the shard.
+const SLOW_TOLD_MAX: u32 = 64;
 
 impl Interest for ShardInterest<'_> {
     fn begin(&mut self, matcher: &Matcher) -> u32 {
-        self.0.add(self.1, matcher)
+        let Self(interests, shard, slow_told) = self;
+        match matcher {
+            Matcher::Pattern(pattern) if !pattern.is_quick() => {
+                **slow_told += 1;
+                if **slow_told > SLOW_TOLD_MAX {
+                    return interests.add_slow(*shard);
+                }
+            }
+            _ => {}
+        }
+        interests.add(*shard, matcher)
     }
 
     fn end(&mut self, matcher: &Matcher, interest: u32) {
-        self.0.remove(matcher, interest);
+        let Self(interests, shard, slow_told) = self;
+        if matches!(matcher, Matcher::Pattern(pattern) if !pattern.is_quick()) {
+            **slow_told -= 1;
+        }
+        interests.remove(*shard, matcher, interest);
     }
+}
+
+/// Whether a subscriber of this filter stands in the slow side of its feed.
+pub(crate) fn is_slow(filter: &Filter) -> bool {
+    let matchers = filter.routing.iter().chain(filter.private.iter());
+    let mut patterns = matchers.filter_map(|matcher| match matcher {
+        Matcher::Pattern(pattern) => Some(pattern),
+        _ => None,
+    });
+    patterns.any(|pattern| !pattern.is_quick())
 }

@@ -306,6 +306,12 @@ impl TopicIndex {
         lists.map(|list| self.lists[list as usize].entries.as_slice())
     }
 
+    /// Tries slow patterns on a topic until the effort is spent; whether all were tried.
+    pub(crate) fn prepare(&self, topic: &[u8], effort: &mut usize) -> bool {
+        let patterns = self.patterns.as_ref();
+        patterns.is_none_or(|patterns| patterns.prepare(topic, effort))
+    }
+
     /// Whether patterns match a topic: then one subscriber may stand in several of its lists.
     pub(crate) fn has_patterns_of(&self, topic: &[u8]) -> bool {
         !self.patterns_of(topic).is_empty()

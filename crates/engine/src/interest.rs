@@ -8,6 +8,7 @@
 //! marked afterwards. And nothing is skipped: [`Interests::committed`] marks first and moves the tail after, and a shard
 //! looks at the tail first and takes the mark after.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,6 +122,8 @@ struct Wanted {
     /// By the topic's hash: a collision wakes a shard in vain, no more.
     topics: Lists<u64>,
     every: Lists<()>,
+    /// Shards that have to look at every record for their slow patterns, and how many interests of that kind they have told.
+    slow: BTreeMap<u32, u32>,
     /// Which patterns match, as keys of the next.
     patterns: PatternIndex,
     by_pattern: Lists<u32>,
@@ -128,7 +131,24 @@ struct Wanted {
     marks: Slab<Arc<Mark>>,
 }
 
+/// Stands for an interest of [`Wanted::slow`].
+const SLOW: u32 = u32::MAX;
+
 impl Wanted {
+    fn add_slow(&mut self, shard: u32) -> u32 {
+        *self.slow.entry(shard).or_default() += 1;
+        SLOW
+    }
+
+    fn remove_slow(&mut self, shard: u32) {
+        if let Some(told) = self.slow.get_mut(&shard) {
+            *told -= 1;
+            if *told == 0 {
+                self.slow.remove(&shard);
+            }
+        }
+    }
+
     fn add_pattern(&mut self, pattern: &Pattern, shard: u32) -> u32 {
         let key = self.patterns.get(pattern).unwrap_or_else(|| {
             let key = id(self.pattern_keys.insert(()));
@@ -153,7 +173,8 @@ impl Wanted {
         let hash = self.hasher.hash_one(topic);
         self.topics.entries(&hash).iter().for_each(&mut with);
         if !self.patterns.is_empty() {
-            for key in self.patterns.matching(topic) {
+            // Who wants a slow pattern looks for itself, so that commits do not wait for that.
+            for key in self.patterns.meeting(topic) {
                 self.by_pattern.entries(&key).iter().for_each(&mut with);
             }
         }
@@ -190,6 +211,7 @@ impl Interests {
             hasher: FixedState::with_seed(seed),
             topics: Lists::new(seed),
             every: Lists::new(seed),
+            slow: BTreeMap::new(),
             patterns: PatternIndex::new(seed),
             by_pattern: Lists::new(seed),
             pattern_keys: Slab::new(),
@@ -214,15 +236,26 @@ impl Interests {
                 let hash = wanted.hasher.hash_one(topic.as_bytes());
                 wanted.topics.add(hash, shard)
             }
+            Matcher::Pattern(pattern) if pattern.shapes().is_empty() => wanted.add_slow(shard),
             Matcher::Pattern(pattern) => wanted.add_pattern(pattern, shard),
             _ => wanted.every.add((), shard),
         }
     }
 
+    /// A shard wants something of which only trying can tell where it is: it is woken for everything.
+    pub(crate) fn add_slow(&self, shard: u32) -> u32 {
+        let mut wanted = lock(&self.wanted);
+        wanted
+            .as_mut()
+            .expect("the shard is registered")
+            .add_slow(shard)
+    }
+
     /// It does not want it any more.
-    pub(crate) fn remove(&self, matcher: &Matcher, interest: u32) {
+    pub(crate) fn remove(&self, shard: u32, matcher: &Matcher, interest: u32) {
         if let Some(wanted) = &mut *lock(&self.wanted) {
             match matcher {
+                _ if interest == SLOW => wanted.remove_slow(shard),
                 Matcher::Exact(_) => wanted.topics.remove(interest),
                 Matcher::Pattern(pattern) => wanted.remove_pattern(pattern, interest),
                 _ => wanted.every.remove(interest),
@@ -255,23 +288,24 @@ impl Watcher for Interests {
     fn committed(&self, batch: &Batch) {
         let mut wake = Vec::new();
         if let Some(wanted) = &*lock(&self.wanted) {
-            let mut mark = |entry: &Entry, position| {
-                let mark = &wanted.marks[entry.value as usize];
+            let mut mark = |shard: u32, position| {
+                let mark = &wanted.marks[shard as usize];
                 if mark.want(position) {
                     wake.push(Arc::clone(&mark.waker));
                 }
             };
             for item in batch.all_records() {
                 for topic in item.record().topics() {
-                    wanted.each_entry(topic, |entry| mark(entry, item.position()));
+                    wanted.each_entry(topic, |entry| mark(entry.value, item.position()));
                 }
             }
             let (first, last) = (batch.all_records().next(), batch.all_records().last());
             for item in first.into_iter().chain(last) {
                 let entries = wanted.every.entries(&());
+                let entries = entries.iter().map(|entry| entry.value);
                 entries
-                    .iter()
-                    .for_each(|entry| mark(entry, item.position()));
+                    .chain(wanted.slow.keys().copied())
+                    .for_each(|shard| mark(shard, item.position()));
             }
         }
         self.see(batch.next());
@@ -348,7 +382,7 @@ mod tests {
         interests.committed(&commit(4, "c"));
         assert_eq!(woken(), [1, 1, 2]);
         assert_eq!(take(0), (5, None));
-        interests.remove(&named("a"), a);
+        interests.remove(marks[0].0, &named("a"), a);
         interests.committed(&commit(5, "a"));
         assert_eq!(woken(), [1, 1, 2], "the third was not stepped since");
         assert_eq!(interests.seen(), Position(6));

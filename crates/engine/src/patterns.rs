@@ -1,8 +1,8 @@
 //! The pattern index: which of many patterns match a topic, without trying each.
 //!
-//! Patterns with a shape stand in a trie of segments: a topic walks down it and meets only those whose literals it has. The few
-//! others are tried one by one, and what a topic came to there is remembered, within a bound. Either way each distinct pattern is
-//! tried at most once a topic, however many want it.
+//! Patterns with a shape stand in a trie of segments: a topic walks down it and meets only those whose literals it has. Those that
+//! are slow ([`Pattern::is_quick`]), with or without a shape, are tried one by one, perhaps in several goes, and what a topic came
+//! to there is remembered, within a bound. Either way each distinct pattern is tried at most once a topic, however many want it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -32,17 +32,20 @@ pub(crate) struct PatternIndex {
     tries: Vec<Trie>,
     /// Those without a shape, in the order in which they came.
     general: BTreeMap<Birth, u32>,
+    /// How many slow ones ever came, and how many are here.
     births: Birth,
+    slow: usize,
     memory: RefCell<Memory>,
 }
 
-/// Says of two patterns without a shape which one came first; never used twice.
+/// Says of two slow patterns which one came first; never used twice.
 type Birth = u64;
 
 struct Known {
     pattern: Pattern,
     value: u32,
-    birth: Birth,
+    /// Of a slow one.
+    birth: Option<Birth>,
 }
 
 /// What earlier lookups came to, and room for the next.
@@ -50,17 +53,20 @@ struct Memory {
     seed: u64,
     /// The last topic asked for and what it found: a delivery asks more than once.
     last: Option<(Box<[u8]>, Vec<u32>)>,
+    /// The topic that is being tried, or was last and had too many to be remembered.
+    working: Option<(Box<[u8]>, Remembered)>,
     young: Table<Box<[u8]>, Remembered>,
     old: Table<Box<[u8]>, Remembered>,
     young_bytes: usize,
     walk: Walk,
 }
 
-/// Which general patterns match a topic.
+/// Which slow patterns match a topic.
+#[derive(Default)]
 struct Remembered {
     /// Of those who came before this.
     before: Birth,
-    matching: Box<[(Birth, u32)]>,
+    matching: Vec<(Birth, u32)>,
 }
 
 /// Where a topic has come to in a trie.
@@ -82,6 +88,7 @@ impl PatternIndex {
             tries: Vec::new(),
             general: BTreeMap::new(),
             births: 0,
+            slow: 0,
             memory: RefCell::new(Memory::new(seed)),
         }
     }
@@ -98,17 +105,21 @@ impl PatternIndex {
 
     /// Adds a pattern that is not there yet.
     pub(crate) fn insert(&mut self, pattern: &Pattern, value: u32) {
-        let birth = self.births;
+        let birth = (!pattern.is_quick()).then_some(self.births);
         let slot = id(self.known.insert(Known {
             pattern: pattern.clone(),
             value,
             birth,
         }));
         self.slots.insert(pattern.clone(), slot);
-        if pattern.shapes().is_empty() {
-            self.general.insert(birth, slot);
+        if let Some(birth) = birth {
             self.births += 1;
-        } else {
+            self.slow += 1;
+            if pattern.shapes().is_empty() {
+                self.general.insert(birth, slot);
+            }
+        }
+        if !pattern.shapes().is_empty() {
             let space = pattern.space();
             let trie = match self.tries.iter().position(|trie| trie.space == space) {
                 Some(trie) => trie,
@@ -130,8 +141,9 @@ impl PatternIndex {
             return;
         };
         let known = self.known.remove(slot as usize);
-        if pattern.shapes().is_empty() {
-            self.general.remove(&known.birth);
+        if let Some(birth) = known.birth {
+            self.slow -= 1;
+            self.general.remove(&birth);
         }
         let space = pattern.space();
         if let Some(trie) = self.tries.iter().position(|trie| trie.space == space) {
@@ -154,17 +166,52 @@ impl PatternIndex {
             return found.clone();
         }
         let looked = TopicRef::new(topic);
-        let found: Vec<_> = self
-            .shaped(&looked, &mut memory.walk)
-            .chain(self.tried(&looked, &mut memory))
-            .map(|slot| self.known[slot as usize].value)
-            .collect();
+        let mut found = self.quick(&looked, &mut memory);
+        if self.slow > 0 {
+            // As much as it takes: whoever must not wait has had it prepared.
+            let matching = self.tried(&looked, &mut memory, &mut usize::MAX.clone());
+            let matching = matching.unwrap_or_default();
+            found.extend(matching.iter().map(|(_, slot)| self.value(*slot)));
+        }
         memory.last = Some((topic.into(), found.clone()));
         found
     }
 
-    /// Those that the tries lead to. A trie says which may match.
-    fn shaped(&self, topic: &TopicRef<'_>, walk: &mut Walk) -> impl Iterator<Item = u32> + use<> {
+    /// Tries slow patterns on a topic until they were all tried or the effort is spent; whether all were. Then [`PatternIndex::matching`]
+    /// costs little. What was tried before is not tried again.
+    pub(crate) fn prepare(&self, topic: &[u8], effort: &mut usize) -> bool {
+        if self.slow == 0 {
+            return true;
+        }
+        let mut memory = self.memory.borrow_mut();
+        if let Some(known) = memory.young.get(topic)
+            && known.before == self.births
+        {
+            return true;
+        }
+        let looked = TopicRef::new(topic);
+        self.quick(&looked, &mut memory);
+        self.tried(&looked, &mut memory, effort).is_some()
+    }
+
+    /// The values of all quick patterns that match a topic, and of all slow ones whose shape it has: those without a shape may match
+    /// besides.
+    pub(crate) fn meeting(&self, topic: &[u8]) -> Vec<u32> {
+        let mut memory = self.memory.borrow_mut();
+        let mut found = self.quick(&TopicRef::new(topic), &mut memory);
+        let met = memory.walk.met.iter();
+        let slow = met.filter(|slot| self.known[**slot as usize].birth.is_some());
+        found.extend(slow.map(|slot| self.value(*slot)));
+        found
+    }
+
+    fn value(&self, slot: u32) -> u32 {
+        self.known[slot as usize].value
+    }
+
+    /// Those that the tries lead to, which say who may match: the values of quick ones that do. The walk knows the others.
+    fn quick(&self, topic: &TopicRef<'_>, memory: &mut Memory) -> Vec<u32> {
+        let walk = &mut memory.walk;
         walk.met.clear();
         for trie in &self.tries {
             trie.walk(topic, walk);
@@ -172,57 +219,92 @@ impl PatternIndex {
         walk.met.sort_unstable();
         // By two shapes, or by two ways of one.
         walk.met.dedup();
-        let matches = |slot: &u32| self.known[*slot as usize].pattern.matches(topic);
-        let met: Vec<_> = walk.met.iter().copied().filter(matches).collect();
-        met.into_iter()
+        let met = walk.met.iter().map(|slot| &self.known[*slot as usize]);
+        met.filter(|known| known.birth.is_none() && known.pattern.matches(topic))
+            .map(|known| known.value)
+            .collect()
     }
 
-    /// Those that have to be tried.
+    /// The slow ones that match, of those whom the walk has met and those without a shape. `None` if the effort was spent before they
+    /// were all tried; then the next go goes on.
     fn tried(
         &self,
         topic: &TopicRef<'_>,
         memory: &mut Memory,
-    ) -> impl Iterator<Item = u32> + use<> {
-        let found = if self.general.is_empty() {
-            Vec::new()
-        } else if let Some(known) = memory.young.get(topic.as_bytes())
-            && known.before == self.births
-        {
-            self.still_here(&known.matching).collect()
-        } else {
-            self.try_newer(topic, memory)
+        effort: &mut usize,
+    ) -> Option<Vec<(Birth, u32)>> {
+        let bytes = topic.as_bytes();
+        let mut known = memory.take(bytes).unwrap_or_default();
+        let is_here = |birth, slot: u32| {
+            let known = self.known.get(slot as usize);
+            known.is_some_and(|known| known.birth == Some(birth))
         };
-        found.into_iter().map(|(_, slot)| slot)
-    }
-
-    fn still_here(&self, known: &[(Birth, u32)]) -> impl Iterator<Item = (Birth, u32)> {
-        let is_here = |(birth, _): &&(Birth, u32)| self.general.contains_key(birth);
-        known.iter().filter(is_here).copied()
-    }
-
-    /// Tries those that have come since the topic was last asked for.
-    fn try_newer(&self, topic: &TopicRef<'_>, memory: &mut Memory) -> Vec<(Birth, u32)> {
-        let mut found = Vec::new();
-        let mut tried_before = 0;
-        if let Some(known) = memory.take(topic.as_bytes()) {
-            found.extend(self.still_here(&known.matching));
-            tried_before = known.before;
-        }
-        for (birth, slot) in self.general.range(tried_before..) {
-            if self.known[*slot as usize].pattern.matches(topic) {
-                found.push((*birth, *slot));
+        known
+            .matching
+            .retain(|(birth, slot)| is_here(*birth, *slot));
+        if known.before < self.births {
+            let found = &mut known.matching;
+            let left = self.try_from(known.before, topic, &memory.walk.met, found, effort);
+            known.before = left.unwrap_or(self.births);
+            if left.is_some() {
+                memory.working = Some((bytes.into(), known));
+                return None;
             }
         }
-        memory.keep(topic.as_bytes(), self.births, &found);
-        found
+        let matching = known.matching.clone();
+        memory.keep(bytes, known);
+        Some(matching)
+    }
+
+    /// Tries those who came at `first` or later, in that order; with whom to go on, if the effort was spent before.
+    fn try_from(
+        &self,
+        first: Birth,
+        topic: &TopicRef<'_>,
+        met: &[u32],
+        found: &mut Vec<(Birth, u32)>,
+        effort: &mut usize,
+    ) -> Option<Birth> {
+        let slow = |slot: &u32| Some((self.known[*slot as usize].birth?, *slot));
+        let mut shaped: Vec<_> = met.iter().filter_map(slow).collect();
+        shaped.retain(|(birth, _)| *birth >= first);
+        shaped.sort_unstable();
+        // However many it meets, there is something left to try some of them.
+        let at_least = effort.div_ceil(2);
+        *effort = effort
+            .saturating_sub(MEETING_EFFORT * shaped.len())
+            .max(at_least);
+        let mut shaped = shaped.into_iter().peekable();
+        let general = self.general.range(first..);
+        let mut general = general.map(|(birth, slot)| (*birth, *slot)).peekable();
+        loop {
+            let next = match (shaped.peek(), general.peek()) {
+                (Some(a), Some(b)) if a < b => shaped.next(),
+                (Some(_), None) => shaped.next(),
+                _ => general.next(),
+            };
+            let (birth, slot) = next?;
+            if *effort == 0 {
+                return Some(birth);
+            }
+            let pattern = &self.known[slot as usize].pattern;
+            *effort = effort.saturating_sub(pattern.effort(topic.as_bytes().len()));
+            if pattern.matches(topic) {
+                found.push((birth, slot));
+            }
+        }
     }
 }
+
+/// What it costs to meet a pattern and put it into its place, as [`Pattern::effort`] has it.
+const MEETING_EFFORT: usize = 10;
 
 impl Memory {
     fn new(seed: u64) -> Self {
         Self {
             seed,
             last: None,
+            working: None,
             young: table(seed),
             old: table(seed),
             young_bytes: 0,
@@ -232,6 +314,9 @@ impl Memory {
 
     /// What is remembered of a topic; it is given back by [`Memory::keep`].
     fn take(&mut self, topic: &[u8]) -> Option<Remembered> {
+        if let Some((_, known)) = self.working.take_if(|(working, _)| **working == *topic) {
+            return Some(known);
+        }
         if let Some(known) = self.young.remove(topic) {
             self.young_bytes -= known.bytes(topic);
             return Some(known);
@@ -239,13 +324,11 @@ impl Memory {
         self.old.remove(topic)
     }
 
-    fn keep(&mut self, topic: &[u8], before: Birth, matching: &[(Birth, u32)]) {
-        let remembered = Remembered {
-            before,
-            matching: matching.into(),
-        };
-        let bytes = remembered.bytes(topic);
+    fn keep(&mut self, topic: &[u8], mut known: Remembered) {
+        known.matching.shrink_to_fit();
+        let bytes = known.bytes(topic);
         if bytes > REMEMBERED_BYTES_MAX {
+            self.working = Some((topic.into(), known));
             return;
         }
         // What nobody asked for while a generation was filled is forgotten.
@@ -254,7 +337,7 @@ impl Memory {
             self.young_bytes = 0;
         }
         self.young_bytes += bytes;
-        self.young.insert(topic.into(), remembered);
+        self.young.insert(topic.into(), known);
     }
 }
 

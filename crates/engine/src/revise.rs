@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tidewire_core::{Cursor, Filter, MatcherSet, Topic};
 
+use crate::feed::is_slow;
 use crate::index::id;
 use crate::{EndReason, Shard, Sink, SubscriberKey};
 
@@ -222,7 +223,13 @@ impl<S: Sink> Shard<S> {
             routing: after.clone(),
             private: revision.private,
         };
-        if before == after {
+        if before != after {
+            self.reroute(index, filter);
+            self.subscribers[index as usize].begin_anew();
+            if !self.subscribers[index as usize].is_standing() {
+                self.list(index);
+            }
+        } else if feed.is_slow == is_slow(&filter) {
             self.swap_filter(index, filter);
         } else {
             self.reroute(index, filter);
@@ -234,20 +241,24 @@ impl<S: Sink> Shard<S> {
 
     /// Nothing is read while a shard is told something: the interest is known before the next read.
     fn swap_filter(&mut self, index: u32, filter: Filter) {
-        let subscriber = &mut self.subscribers[index as usize];
-        let feed = &mut self.feeds[subscriber.feed as usize];
+        let was = &self.subscribers[index as usize];
+        let was = (was.feed, was.filter, was.edges);
+        let feed = Arc::clone(&self.feeds[was.0 as usize].feed);
+        let to = self.feed_id(&feed, is_slow(&filter));
         // The new one first, so that what both want is wanted all the time.
-        let new = feed.add(filter, index);
-        let was = (subscriber.filter, subscriber.edges);
-        (subscriber.filter, subscriber.edges) = new;
+        let (filter, edges) = self.feeds[to as usize].add(filter, index);
+        let subscriber = &mut self.subscribers[index as usize];
+        (subscriber.feed, subscriber.filter, subscriber.edges) = (to, filter, edges);
         let others = &mut self.subscribers;
-        feed.remove(was.0, was.1, |moved, slot| {
+        let from = &mut self.feeds[was.0 as usize];
+        from.remove(was.1, was.2, |moved, slot| {
             others[moved as usize].edges.move_to(slot);
         });
+        self.feeds_idle |= from.subscribers == 0;
     }
 
-    /// Other topics: what of them lies between its cursor and now was committed before its interest was known, so it reads on
-    /// from its cursor as one who has just joined.
+    /// Other topics, or the other side of its feed: what of them lies between its cursor and now was committed before its interest
+    /// was known, so it reads on from its cursor as one who has just joined.
     fn reroute(&mut self, index: u32, filter: Filter) {
         let cursor = self.cursor_of(index);
         let stands = self.subscribers[index as usize].is_standing();
@@ -256,10 +267,8 @@ impl<S: Sink> Shard<S> {
         }
         self.subscribers[index as usize].advance(cursor);
         self.swap_filter(index, filter);
-        self.subscribers[index as usize].begin_anew();
         if !stands {
             self.place_behind(index);
-            self.list(index);
         }
     }
 }

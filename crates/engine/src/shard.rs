@@ -12,7 +12,7 @@ use tidewire_log::GapReason;
 use crate::cohort::Cohorts;
 use crate::counters::Counting;
 use crate::deliver::Scratch;
-use crate::feed::ShardFeed;
+use crate::feed::{ShardFeed, is_slow};
 use crate::index::id;
 use crate::interest::ShardWaker;
 use crate::kept::{Joining, Pace, Place, Subscriber};
@@ -46,6 +46,9 @@ pub struct ShardConfig {
     /// Records that a step delivers to the tail of a feed, if there are so many and all want the same, however many
     /// subscribers that is: the write costs most, and a longer one little more. At least 1.
     pub step_run_min: usize,
+    /// What a step spends at most on trying slow patterns for the tail of each feed, and again for all those behind, in units of about a
+    /// nanosecond ([`tidewire_core::Pattern::effort`]); at least one pattern is tried.
+    pub step_effort_max: usize,
 }
 
 impl Default for ShardConfig {
@@ -59,6 +62,7 @@ impl Default for ShardConfig {
             step_bytes_max: 256 * 1024,
             step_matches_max: 256 * 1024,
             step_run_min: 64,
+            step_effort_max: 50_000,
         }
     }
 }
@@ -80,10 +84,10 @@ pub struct Shard<S> {
     pub(crate) subscribers: Slab<Subscriber<S>>,
     joins: u32,
     pub(crate) feeds: Slab<ShardFeed>,
-    /// By the address of the feed, which its entry in `feeds` keeps alive.
-    feed_ids: HashMap<usize, u32, FixedState>,
+    /// By the address of the feed, which its entry in `feeds` keeps alive, and whether it is the side of slow patterns.
+    feed_ids: HashMap<(usize, bool), u32, FixedState>,
     /// Some feed may have lost its last subscriber.
-    feeds_idle: bool,
+    pub(crate) feeds_idle: bool,
     pub(crate) cohorts: Cohorts,
     pub(crate) wheel: Wheel,
     /// Who has to be told something in this step.
@@ -155,7 +159,8 @@ impl<S: Sink> Shard<S> {
             self.pace.clock = TickClock::new(now_ms, self.config.heartbeat_ms);
         }
         self.sweep_feeds();
-        let feed = self.feed_id(&subscription.feed);
+        let is_slow = is_slow(&subscription.filter);
+        let feed = self.feed_id(&subscription.feed, is_slow);
         let index = id(self.subscribers.vacant_key());
         self.joins = self.joins.wrapping_add(1);
         let subscriber = self.subscriber(now_ms, index, feed, subscription, sink);
@@ -366,16 +371,17 @@ impl<S: Sink> Shard<S> {
         }
     }
 
-    fn feed_id(&mut self, feed: &Arc<Feed>) -> u32 {
-        let address = Arc::as_ptr(feed).addr();
-        if let Some(&known) = self.feed_ids.get(&address) {
+    pub(crate) fn feed_id(&mut self, feed: &Arc<Feed>, is_slow: bool) -> u32 {
+        let side = (Arc::as_ptr(feed).addr(), is_slow);
+        if let Some(&known) = self.feed_ids.get(&side) {
             return known;
         }
         let new = id(self.feeds.vacant_key());
         let token = new | TAIL_TOKEN;
-        let feed = ShardFeed::new(Arc::clone(feed), self.pace.seed, &self.waker, token);
+        let seed = self.pace.seed;
+        let feed = ShardFeed::new(Arc::clone(feed), is_slow, seed, &self.waker, token);
         self.feeds.insert(feed);
-        self.feed_ids.insert(address, new);
+        self.feed_ids.insert(side, new);
         new
     }
 

@@ -4,6 +4,7 @@
 use tidewire_core::Position;
 use tidewire_log::{Batch, Floors, Gap, Read, ReadAsk};
 
+use crate::cohort::Cohort;
 use crate::deliver::{Readers, Scratch};
 use crate::index::id;
 use crate::kept::{Place, Subscriber};
@@ -35,6 +36,8 @@ struct Budget {
     records: usize,
     bytes: usize,
     matches: usize,
+    /// For slow patterns.
+    effort: usize,
 }
 
 impl Budget {
@@ -51,7 +54,8 @@ impl Budget {
 }
 
 impl<S: Sink> Shard<S> {
-    /// Does what is due, within the budget: deadlines, then the tail, then those behind in turn, then what has to be told.
+    /// Does what is due, within the budget: deadlines, then the tail, then those behind in turn and the tail of slow patterns, then what
+    /// has to be told.
     pub fn step(&mut self, now_ms: u64) -> Step<S> {
         self.now_ms = now_ms;
         self.now = self.pace.clock.tick(now_ms);
@@ -64,8 +68,9 @@ impl<S: Sink> Shard<S> {
         }
         self.handle_loaded();
         self.handle_deadlines();
-        self.serve_tails();
+        self.serve_tails(false);
         self.serve_behind();
+        self.serve_tails(true);
         self.tell_listed();
         self.sweep_feeds();
         if self.subscribers.len() <= SMALL_SHARD {
@@ -129,10 +134,12 @@ impl<S: Sink> Shard<S> {
         self.arm(index);
     }
 
-    /// Reads once for each feed's tail.
-    fn serve_tails(&mut self) {
+    /// Reads once for each feed's tail, on the side of slow patterns or the other.
+    fn serve_tails(&mut self, slow: bool) {
         for feed in 0..self.feeds.capacity() {
-            if let Some(known) = self.feeds.get_mut(feed) {
+            if let Some(known) = self.feeds.get_mut(feed)
+                && known.is_slow == slow
+            {
                 known.take_mark();
                 if known.tail.is_ready() {
                     self.serve_tail(id(feed));
@@ -160,7 +167,9 @@ impl<S: Sink> Shard<S> {
                         self.tell_floor(index, batch.floors(), batch.next());
                     }
                 }
-                let end = self.deliver(feed, Readers::Tail, &batch);
+                let known = &self.feeds[feed as usize];
+                let ready = known.prepare(&batch, &mut self.config.step_effort_max.clone());
+                let end = self.deliver(feed, Readers::Tail, &batch, ready);
                 self.feeds[feed as usize].tail.next = end;
             }
             Read::AtTail => known.tail.until = Position::default(),
@@ -207,13 +216,28 @@ impl<S: Sink> Shard<S> {
             records: self.config.step_records_max,
             bytes: self.config.step_bytes_max,
             matches: self.config.step_matches_max,
+            effort: self.config.step_effort_max,
         };
+        let mut out_of_effort = Vec::new();
         while !budget.is_spent() {
             let Some(cohort) = self.cohorts.take_next() else {
                 break;
             };
-            self.serve_cohort(cohort, &mut budget);
+            if budget.effort == 0 && self.is_slow(cohort) {
+                out_of_effort.push(cohort);
+            } else {
+                self.serve_cohort(cohort, &mut budget);
+            }
         }
+        out_of_effort
+            .into_iter()
+            .for_each(|cohort| self.cohorts.line_up(cohort));
+    }
+
+    /// Whether a cohort wants slow patterns.
+    fn is_slow(&self, cohort: u32) -> bool {
+        let feed = self.cohorts.find(cohort).map(Cohort::feed);
+        feed.is_some_and(|feed| self.feeds[feed as usize].is_slow)
     }
 
     /// Reads once for a cohort, at its lowest cursor.
@@ -273,7 +297,11 @@ impl<S: Sink> Shard<S> {
     /// keep their cursors and are read for again.
     fn serve_batch(&mut self, cohort: u32, batch: &Batch, budget: &mut Budget) {
         let (mut records, mut bytes) = (0, 0);
-        for item in batch.records() {
+        let feed = self.cohorts.find(cohort).map(Cohort::feed);
+        let ready = feed.map_or(0, |feed| {
+            self.feeds[feed as usize].prepare(batch, &mut budget.effort)
+        });
+        for item in batch.records().take(ready) {
             records += 1;
             bytes += item.record().as_bytes().len();
         }
@@ -293,14 +321,14 @@ impl<S: Sink> Shard<S> {
             }
         }
         let before = self.counters.deliveries;
-        self.deliver(feed, Readers::Behind(&served), batch);
+        let end = self.deliver(feed, Readers::Behind(&served), batch, ready);
         let matches = usize::try_from(self.counters.deliveries - before).unwrap_or(usize::MAX);
         budget.spend(records, bytes, matches);
         for index in served {
             if let Some(subscriber) = self.subscribers.get_mut(index as usize)
                 && subscriber.set_served(false)
             {
-                subscriber.advance(end);
+                subscriber.advance(end.max(subscriber.next));
                 self.settle(index);
             }
         }

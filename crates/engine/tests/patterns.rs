@@ -53,3 +53,88 @@ fn patterns_deliver_once_live_and_replayed_alike() {
         assert_eq!(replayed.words(), *want, "replayed, {routing:?} {private:?}");
     }
 }
+
+/// Patterns that are slow to try, none of which has anything in common with the others.
+fn slow(patterns: &Patterns, n: usize) -> MatcherSet {
+    let made = match n % 3 {
+        0 => patterns.url_pattern(&format!("*://*/:a(x+)?/((?:a|b)*)/n{}(\\d+)", n % 7)),
+        1 => patterns.selector(&format!("{{+a}}/{{b}}{{n{n}}}/n{}{{c}}", n % 7)),
+        _ => patterns.url_pattern(&format!("/s/:a?q=:n{n}({}\\d*)", n % 7)),
+    };
+    MatcherSet::from_iter([made.unwrap()])
+}
+
+/// Whoever wants no slow pattern gets its events as if nobody else did; those who do get theirs in later steps, each once and in order,
+/// live, replayed, and after a change from one kind to the other.
+#[test]
+fn slow_patterns_hold_nobody_up_but_their_own() {
+    for effort in [1, 3_000, 1 << 40] {
+        let patterns = Patterns::with_base(Default::default(), "https://h.x/hub").unwrap();
+        let mut config = quiet();
+        config.step_effort_max = effort;
+        let mut world = World::new(config);
+        let hostile: Vec<_> = (0..60).map(|n| slow(&patterns, n)).collect();
+        let join = |world: &mut World, routing: &MatcherSet, from| {
+            let mut wants = world.wants(&[], from);
+            wants.filter.routing = routing.clone();
+            world.join(wants).1
+        };
+        let live: Vec<_> = hostile
+            .iter()
+            .map(|routing| join(&mut world, routing, 1))
+            .collect();
+        let plain = join(&mut world, &topics(&["/plain"]), 1);
+        let quick = join(
+            &mut world,
+            &MatcherSet::from_iter([patterns.selector("/s/{id}").unwrap()]),
+            1,
+        );
+        world.run();
+        let mut published = Vec::new();
+        for n in 0..40 {
+            let topic = match n % 4 {
+                0 => "/plain".to_owned(),
+                1 => format!("/s/{n}?q={}", n % 7),
+                2 => format!("/x{n}/aabba/n{}4", n % 7),
+                _ => format!("/x/{n}/ab/n{}1", n % 7),
+            };
+            let data = n.to_string();
+            world.publish(&topic, &data);
+            world.step();
+            let want = if n % 4 == 0 { &*data } else { "" };
+            assert_eq!(plain.words(), want, "after one step");
+            published.push((topic, data));
+        }
+        let at_once: Vec<_> = live.iter().map(world::PipeSink::words).collect();
+        world.run();
+        assert_eq!(quick.words(), "", "a query is no part of a segment");
+        let mut hits = 0;
+        let mut late = 0;
+        for ((routing, live), at_once) in hostile.iter().zip(&live).zip(&at_once) {
+            let want = expected(routing, &published);
+            let later = live.words();
+            assert_eq!([at_once, &*later].join(" ").trim(), want, "{routing:?}");
+            late += usize::from(!later.is_empty());
+            let replayed = join(&mut world, routing, 1);
+            world.run();
+            assert_eq!(replayed.words(), want, "replayed, {routing:?}");
+            hits += usize::from(!want.is_empty());
+        }
+        assert!(
+            hits >= 20 && (late > 0) == (effort < 1 << 40),
+            "{hits} {late}"
+        );
+    }
+}
+
+fn topics(names: &[&str]) -> MatcherSet {
+    world::set(names)
+}
+
+fn expected(routing: &MatcherSet, published: &[(String, String)]) -> String {
+    let matching = published
+        .iter()
+        .filter(|(topic, _)| routing.accepts(topic.as_bytes()));
+    let words: Vec<_> = matching.map(|(_, data)| data.as_str()).collect();
+    words.join(" ")
+}

@@ -25,7 +25,6 @@ mod page;
 mod peer;
 mod place;
 mod plain;
-mod presence;
 mod problem;
 mod publish;
 mod query;

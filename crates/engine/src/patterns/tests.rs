@@ -76,12 +76,21 @@ fn the_index_answers_as_each_pattern_does() {
         } else {
             chance.row(&TOPIC_PIECES, 6)
         };
+        // In goes of any size, some of them not finished.
+        for _ in 0..chance.below(4) {
+            index.prepare(topic.as_bytes(), &mut chance.below(400));
+        }
+        let meeting = index.meeting(topic.as_bytes());
         let mut found = index.matching(topic.as_bytes());
         found.sort_unstable();
         let looked = TopicRef::new(topic.as_bytes());
         let matching = model.iter().filter(|(_, pattern)| pattern.matches(&looked));
         let want: Vec<_> = matching.map(|(value, _)| *value).collect();
         assert_eq!(found, want, "{topic}");
+        for value in &want {
+            let is_general = model[value].shapes().is_empty();
+            assert!(is_general || meeting.contains(value), "{topic}");
+        }
         hits += want.len();
     }
     assert!(
@@ -117,6 +126,36 @@ fn a_topic_meets_no_pattern_of_other_literals() {
     for (topic, met, matching) in table {
         assert_eq!(index.matching(topic.as_bytes()).len(), matching, "{topic}");
         assert_eq!(index.memory.borrow().walk.met.len(), met, "{topic}");
+    }
+}
+
+/// However many there are, a go costs what it may, and no pattern is tried twice for a topic.
+#[test]
+fn slow_patterns_are_tried_in_goes() {
+    let patterns = Patterns::default();
+    let mut index = PatternIndex::new(9);
+    let mut kept = Vec::new();
+    // More than are remembered at once.
+    for n in 0..20_000 {
+        let (general, shaped) = (format!("x-{{id}}{{n{n}}}"), format!("/a/{{id}}{{+n{n}}}/b"));
+        let text = if n % 2 == 0 { general } else { shaped };
+        let pattern = pattern(patterns.selector(&text).unwrap());
+        assert!(!pattern.is_quick());
+        index.insert(&pattern, n);
+        kept.push(pattern);
+    }
+    for topic in ["x-1", "/a/1/b"] {
+        let effort: usize = kept.iter().map(|one| one.effort(topic.len())).sum();
+        let mut goes = 0;
+        while !index.prepare(topic.as_bytes(), &mut 50_000_usize.clone()) {
+            goes += 1;
+        }
+        assert!(
+            (effort / 200_000..effort / 10_000).contains(&goes),
+            "{goes}"
+        );
+        assert!(index.prepare(topic.as_bytes(), &mut 0), "it is done");
+        assert_eq!(index.matching(topic.as_bytes()).len(), 10_000);
     }
 }
 

@@ -11,7 +11,6 @@ mod http2;
 mod metrics;
 mod pages;
 mod plain;
-mod presence;
 mod publishing;
 mod server;
 mod subscribing;
