@@ -1,6 +1,7 @@
 //! What the tests need besides cargo, and how a bare Debian machine gets it: only what is missing, and said before it is done.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process;
@@ -41,6 +42,11 @@ const REQUIREMENTS: &[Requirement] = &[
         purpose: "stands in front of the hub; Debian also starts it as a service, on port 80",
     },
     Requirement {
+        programs: &["python3"],
+        package: "python3-venv",
+        purpose: "runs clients of the Mercure protocol from PyPI",
+    },
+    Requirement {
         programs: &["curl"],
         package: "curl",
         purpose: "runs the lines that the page offers to copy",
@@ -69,12 +75,26 @@ pub(crate) fn ensure(policy: Policy) -> Result<(), String> {
     if !packages.is_empty() {
         install_packages(&packages)?;
     }
-    install_node_modules()
+    install_node_modules(
+        &e2e_dir(),
+        "playwright-core",
+        "drives the browser; brings none",
+    )?;
+    install_node_modules(
+        &mercure_clients_dir(),
+        "mercure",
+        "and other clients of the Mercure protocol",
+    )?;
+    install_python_clients()
 }
 
 /// Where the end-to-end tests live.
 pub(crate) fn e2e_dir() -> PathBuf {
     process::root().join("tests/e2e")
+}
+
+fn mercure_clients_dir() -> PathBuf {
+    e2e_dir().join("mercure-clients")
 }
 
 /// Whether the browser's driver is there.
@@ -122,19 +142,60 @@ fn apt_get() -> Result<Command, String> {
     Ok(command)
 }
 
-fn install_node_modules() -> Result<(), String> {
-    if has_node_modules() {
+/// Installs what a folder's lock file names, if its main package is not there.
+fn install_node_modules(folder: &Path, package: &str, purpose: &str) -> Result<(), String> {
+    let modules = folder.join("node_modules");
+    if modules.join(package).is_dir() {
         return Ok(());
     }
     println!(
-        "installing with npm into tests/e2e/node_modules: playwright-core (drives the browser; brings none)"
+        "installing with npm into {}: {package} ({purpose})",
+        modules.display()
     );
     let mut npm = process::command("npm");
     npm.args(["ci", "--no-audit", "--no-fund"])
-        .current_dir(e2e_dir());
-    if process::pass_through(&mut npm) {
+        .current_dir(folder);
+    by_hand_unless(process::pass_through(&mut npm), "npm")
+}
+
+/// Into an environment of their own: Debian's Python lets nothing be installed beside it.
+fn install_python_clients() -> Result<(), String> {
+    let environment = mercure_clients_dir().join(".venv");
+    let done = environment.join("installed");
+    if done.is_file() {
+        return Ok(());
+    }
+    println!(
+        "installing with pip into {}: clients of the Mercure protocol",
+        environment.display()
+    );
+    let mut make = process::command("python3");
+    make.args(["-m", "venv"]).arg(&environment);
+    if !process::pass_through(&mut make) {
+        // Python without the part that makes environments, which Debian keeps apart.
+        install_packages(&["python3-venv"])?;
+        by_hand_unless(process::pass_through(&mut make), "python3 -m venv")?;
+    }
+    let mut pip = process::command(&environment.join("bin/python").to_string_lossy());
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+    ])
+    .arg(mercure_clients_dir().join("requirements.txt"));
+    by_hand_unless(process::pass_through(&mut pip), "pip")?;
+    fs::write(&done, "").map_err(|error| format!("{}: {error}", done.display()))
+}
+
+fn by_hand_unless(is_done: bool, program: &str) -> Result<(), String> {
+    if is_done {
         Ok(())
     } else {
-        Err("npm failed; or run `cargo xtask test --no-install`".into())
+        Err(format!(
+            "{program} failed; or run `cargo xtask test --no-install`"
+        ))
     }
 }

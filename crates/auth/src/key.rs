@@ -128,6 +128,13 @@ pub enum KeyError {
     Malformed(&'static str),
     /// An RSA key with fewer bits than [`RSA_BITS_MIN`] or more than [`RSA_BITS_MAX`].
     Bits(usize),
+    /// A secret that is shorter than it has to be.
+    Short {
+        /// How long it is.
+        bytes: usize,
+        /// How long it has to be.
+        bytes_min: usize,
+    },
     /// It is a private key, where a public one is enough.
     Private,
     /// It is a public key, where one that signs is wanted.
@@ -160,6 +167,10 @@ impl fmt::Display for KeyError {
             Self::Bits(bits) => write!(
                 f,
                 "the RSA key has {bits} bits; {RSA_BITS_MIN} to {RSA_BITS_MAX} are taken"
+            ),
+            Self::Short { bytes, bytes_min } => write!(
+                f,
+                "the key has {bytes} bytes; {bytes_min} or more are needed"
             ),
             Self::Private => write!(
                 f,

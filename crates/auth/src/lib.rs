@@ -26,6 +26,7 @@ mod question;
 mod refusal;
 mod revocation;
 mod signature;
+pub mod signed_url;
 
 pub use algorithm::{Algorithm, Algorithms};
 pub use anonymous::Anonymous;

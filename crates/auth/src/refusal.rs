@@ -5,6 +5,7 @@ use std::fmt;
 use tidewire_core::PatternError;
 
 use crate::jws::TOKEN_BYTES_MAX;
+use crate::signed_url::UrlError;
 use crate::{Algorithms, DetailError, Role};
 
 /// Why a request was refused. For the log in full; to strangers say no more than [`Refusal::error_code`] and this sentence,
@@ -66,6 +67,8 @@ pub enum Refusal {
     },
     /// It was good and has been taken back.
     Revoked,
+    /// The request came by a signed URL, and that is not good.
+    SignedUrl(UrlError),
     /// Its header demands an extension (`crit`) that we do not know.
     Critical,
     /// The hub has no key for this role, so it can check no token.
@@ -173,6 +176,7 @@ impl fmt::Display for Refusal {
                 "the token's authorization detail {index} cannot be used: {why}"
             ),
             Self::Revoked => write!(f, "the token has been revoked"),
+            Self::SignedUrl(error) => write!(f, "the signed URL cannot be used: {error}"),
             Self::Critical => write!(
                 f,
                 "the token's header demands an extension (`crit`) that this hub does not know"

@@ -1,6 +1,10 @@
 //! The signature backend, behind the feature `verify`. Nothing else touches cryptography, and this touches no clock.
 
 #[cfg(feature = "verify")]
+use base64::Engine;
+#[cfg(feature = "verify")]
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+#[cfg(feature = "verify")]
 use jsonwebtoken::{Algorithm as Jwt, DecodingKey, EncodingKey, crypto};
 
 #[cfg(feature = "verify")]
@@ -95,4 +99,31 @@ pub(crate) fn check(_: &str, _: &str, _: &Key, _: Algorithm) -> Result<(), Refus
 #[cfg(not(feature = "verify"))]
 pub(crate) fn sign(_: &str, _: &Key, _: Algorithm) -> Option<String> {
     None
+}
+
+/// HMAC-SHA-256 in base64url; `None` if this build cannot.
+#[cfg(feature = "verify")]
+pub(crate) fn hmac(secret: &[u8], text: &[u8]) -> Option<String> {
+    use aws_lc_rs::hmac;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    Some(URL_SAFE_NO_PAD.encode(hmac::sign(&key, text)))
+}
+
+/// Whether this is the HMAC-SHA-256 of a text, in base64url; compared in constant time by the backend.
+#[cfg(feature = "verify")]
+pub(crate) fn hmac_fits(secret: &[u8], text: &[u8], presented: &str) -> Result<bool, Refusal> {
+    use aws_lc_rs::hmac;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let presented = URL_SAFE_NO_PAD.decode(presented);
+    Ok(presented.is_ok_and(|tag| hmac::verify(&key, text, &tag).is_ok()))
+}
+
+#[cfg(not(feature = "verify"))]
+pub(crate) fn hmac(_: &[u8], _: &[u8]) -> Option<String> {
+    None
+}
+
+#[cfg(not(feature = "verify"))]
+pub(crate) fn hmac_fits(_: &[u8], _: &[u8], _: &str) -> Result<bool, Refusal> {
+    Err(Refusal::Unverifiable)
 }

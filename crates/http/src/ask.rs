@@ -114,6 +114,10 @@ impl Ask {
             answer,
             form: match answer {
                 Answer::EventStream if is_labelled => Form::Labelled,
+                // Presence is told in the dialect that was asked in.
+                Answer::EventStream if path == Path::Mercure && query.first("topic").is_some() => {
+                    Form::Legacy
+                }
                 Answer::EventStream => Form::EventStream,
                 Answer::Ndjson | Answer::Page => Form::Ndjson,
             },

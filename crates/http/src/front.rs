@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tidewire_auth::Role;
 use tidewire_core::{MatcherSet, Patterns};
 #[cfg(target_os = "linux")]
 use tidewire_engine::driver::StreamEnd;
@@ -21,12 +22,16 @@ use crate::limits::Limits;
 use crate::peer::Transport;
 use crate::place::{HUB_PATH, Place};
 use crate::plain::ReadyHeads;
+use crate::presence::{self, Presence};
 use crate::problem::Problem;
 use crate::slots::Slots;
 use crate::tls::Tls;
 
 /// In so many places streams count what they do, so that two cores rarely meet at one.
 const TALLY_PLACES: usize = 32;
+
+/// How long the log gets at the hub's end to take the ends of subscriptions, at least.
+const PRESENCE_PATIENCE_MIN: Duration = Duration::from_millis(500);
 
 /// Tells the time of day in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -49,6 +54,9 @@ pub struct Settings {
     pub streams: ShardConfig,
     /// How many threads hold subscribers without TLS (Linux). Zero: none, each stream is a task of its own, as on other systems.
     pub shards: usize,
+    /// Presence: whether the log tells who subscribes to what, and an API shows it (mercure.md, 1.13 and 2.60). It costs about an event
+    /// for each stream that begins or ends.
+    pub subscriptions: bool,
     /// Whether a browser's EventSource is told of a temporary refusal in a way that lets it try again.
     pub refuse_softly: bool,
     /// How long streams and running publishes get to end in order.
@@ -70,6 +78,7 @@ impl Default for Settings {
             hub_path: HUB_PATH.to_owned(),
             streams: ShardConfig::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
+            subscriptions: false,
             refuse_softly: true,
             drain: Duration::from_secs(2),
             access_log: None,
@@ -105,6 +114,8 @@ struct Inner {
     enders: Mutex<slab::Slab<Ender>>,
     #[cfg(target_os = "linux")]
     shards: Option<Arc<tidewire_engine::driver::epoll::Shards>>,
+    /// After the shards, whose streams end with them: it hears of that.
+    presence: Option<presence::Running>,
 }
 
 impl Front {
@@ -136,6 +147,7 @@ impl Front {
                 at_end,
             )?),
         };
+        let presence = presence(&log, &settings, &patterns)?;
         Ok(Self(Arc::new(Inner {
             feed: Feed::new(log),
             slots,
@@ -150,6 +162,7 @@ impl Front {
             enders: Mutex::default(),
             #[cfg(target_os = "linux")]
             shards,
+            presence,
         })))
     }
 
@@ -225,6 +238,16 @@ impl Front {
     /// Whether it says which tokens it takes: not if it can check none (mercure.md, 2.40).
     pub(crate) fn has_metadata(&self) -> bool {
         !self.access().keys.is_empty()
+    }
+
+    /// Who subscribes to what, if that is told.
+    pub(crate) fn presence(&self) -> Option<&Arc<Presence>> {
+        self.0.presence.as_ref().map(presence::Running::get)
+    }
+
+    /// mercure.md, 1.14: without keys for subscribers nobody can have a grant, and whoever may subscribe may see who does.
+    pub(crate) fn shows_presence_to_all(&self) -> bool {
+        shows_presence_to_all(self.access())
     }
 
     pub(crate) fn access(&self) -> &Access {
@@ -346,6 +369,16 @@ impl Front {
         }
     }
 
+    /// Every subscription ends, and the log has it. To be called when streams have ended, before the log is closed.
+    pub(crate) async fn end_presence(&self) {
+        if let Some(presence) = self.presence().cloned() {
+            let patience = self.settings().drain.max(PRESENCE_PATIENCE_MIN);
+            let ended = tokio::task::spawn_blocking(move || presence.close(patience));
+            // Nothing panics there; and if it did, the next start would end what this one left open.
+            let _ = ended.await;
+        }
+    }
+
     /// Notes what ends a stream; it ends at once if the hub is ending.
     pub(crate) fn register(&self, ender: Ender) -> Registration {
         let mut enders = self.enders();
@@ -363,6 +396,33 @@ impl Front {
     fn enders(&self) -> std::sync::MutexGuard<'_, slab::Slab<Ender>> {
         self.0.enders.lock().expect("nobody panics with this lock")
     }
+}
+
+fn shows_presence_to_all(access: &Access) -> bool {
+    !access.keys.can_verify(Role::Subscriber) && access.anonymous.allows(Role::Subscriber)
+}
+
+fn presence(
+    log: &Arc<dyn Log>,
+    settings: &Settings,
+    patterns: &Patterns,
+) -> std::io::Result<Option<presence::Running>> {
+    if !settings.subscriptions {
+        return Ok(None);
+    }
+    let life = match settings.streams.stream_life_ms {
+        0 => None,
+        ms => Some(Duration::from_millis(ms)),
+    };
+    let clock = Arc::clone(&settings.clock);
+    let path = settings.hub_path.as_str();
+    let open = match shows_presence_to_all(&settings.access) {
+        true => Some(patterns.selector(&format!("{path}/subscriptions/{{+rest}}"))),
+        false => None,
+    };
+    let open = open.transpose().map_err(std::io::Error::other)?;
+    let open = open.map(|matcher| MatcherSet::from_iter([matcher]));
+    presence::Running::start(Arc::clone(log), clock, path, open, life).map(Some)
 }
 
 /// A stream that ends with the hub.

@@ -25,6 +25,7 @@ mod page;
 mod peer;
 mod place;
 mod plain;
+mod presence;
 mod problem;
 mod publish;
 mod query;

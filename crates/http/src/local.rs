@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use tidewire_core::{Filter, Form};
+use tidewire_core::{Filter, Form, Grant};
 use tidewire_engine::driver::pull::PullStream;
 use tidewire_engine::{Checkpoint, Subscription};
 use tidewire_log::Start;
 
 use crate::front::{Front, random_u64};
 use crate::peer::Transport;
+use crate::presence;
 use crate::stream::{StreamBody, stream_id};
 
 /// What an embedder subscribes to. Nothing narrows it further.
@@ -70,6 +71,10 @@ impl Front {
         if located.gap.is_some() {
             self.counting().gaps.one();
         }
+        let arrival = self.presence().map(|presence| {
+            // Nobody's token says anything of an embedder's own subscriber.
+            presence.arrival(&subscribe.filter.routing, &Grant::default())
+        });
         let subscription = Subscription {
             feed: self.feed().clone(),
             filter: subscribe.filter,
@@ -83,11 +88,12 @@ impl Front {
         };
         let stream = PullStream::new(&self.settings().streams, random_u64(), subscription)
             .counted(self.share());
+        let on_end = presence::begin(arrival, None);
         Ok(StreamBody::new(
             self,
             Vec::new(),
             stream,
-            slot.until_end(None),
+            slot.until_end(on_end),
         ))
     }
 }

@@ -15,7 +15,7 @@ use crate::ask::Path;
 use crate::counters::Reason;
 use crate::front::Front;
 use crate::problem::Problem;
-use crate::{publish, site, stream};
+use crate::{presence, publish, site, stream};
 
 const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
@@ -32,6 +32,14 @@ pub fn router(front: Front) -> Router {
             all_else(get(stream::topic).post(publish::topic)),
         )
         .route(front.place().metadata_path(), all_else(get(site::metadata)))
+        .route(
+            &presence::path_of(front.place().path()),
+            all_else(get(presence::subscriptions)),
+        )
+        .route(
+            &format!("{}/{{*rest}}", presence::path_of(front.place().path())),
+            all_else(get(presence::subscriptions)),
+        )
         .route("/healthz", all_else(get(site::healthz)))
         .route("/readyz", all_else(get(site::readyz)))
         .route("/openapi.json", all_else(get(site::openapi)))
@@ -83,6 +91,7 @@ fn methods(front: &Front, path: &str) -> Option<&'static str> {
         path if path == place.path() => Some(HUB_METHODS),
         path if path == place.metadata_path() => front.has_metadata().then_some(PAGE_METHODS),
         "/healthz" | "/readyz" | "/openapi.json" => Some(PAGE_METHODS),
+        path if presence::has(front, path) => Some(PAGE_METHODS),
         path if path.len() > "/topics/".len() && path.starts_with("/topics/") => Some(HUB_METHODS),
         path => site::asset(path).map(|_| PAGE_METHODS),
     }

@@ -50,6 +50,7 @@ pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Fu
     if tokio::time::timeout_at(deadline, ended).await.is_err() {
         tracing::warn!("connections were cut that did not end in time");
     }
+    front.end_presence().await;
 }
 
 async fn maintain(front: Front) {

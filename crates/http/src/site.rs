@@ -102,6 +102,9 @@ pub(crate) async fn metadata(State(front): State<Front>, request: Request) -> Re
     if !servers.is_empty() {
         document["authorization_servers"] = servers.into();
     }
+    if front.presence().is_some() {
+        document["mercure_subscriptions"] = true.into();
+    }
     text("application/json", format!("{document}\n"))
 }
 

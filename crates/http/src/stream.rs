@@ -27,6 +27,7 @@ use crate::counters::Reason;
 use crate::front::{Front, Registration, random, random_u64};
 use crate::http2::{Handover, Opening};
 use crate::peer::Transport;
+use crate::presence::{self, Arrival};
 use crate::problem::Problem;
 use crate::publish::{FORM_TYPE, media_type};
 use crate::refusal;
@@ -133,6 +134,7 @@ struct Stream<P> {
     headers: HeaderMap,
     subscription: Subscription,
     place: P,
+    arrival: Option<Box<Arrival>>,
 }
 
 /// mercure.md, 0.20: the token comes before the parameters.
@@ -155,7 +157,10 @@ async fn try_subscribe<P>(
         .await?;
     let filter = Filter {
         routing: ask.routing.clone(),
-        private: grant.private.clone(),
+        private: match front.presence() {
+            Some(presence) => presence.readable(&grant),
+            None => grant.private.clone(),
+        },
     };
     let mut headers = stream_headers(front, &ask, &located);
     if asked.path == Path::Topic {
@@ -175,6 +180,9 @@ async fn try_subscribe<P>(
         )
         .because(Reason::Subscribers)
     })?;
+    let arrival = front
+        .presence()
+        .map(|presence| presence.arrival(&filter.routing, &grant));
     let subscription = subscription(front, &ask, filter, located, &grant);
     front.counting().streams.one();
     if located.gap.is_some() {
@@ -185,6 +193,7 @@ async fn try_subscribe<P>(
         headers,
         subscription,
         place,
+        arrival,
     })))
 }
 
@@ -318,7 +327,7 @@ async fn open(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response 
         // The connection takes its stream away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
-    let on_end = on_end(request);
+    let on_end = presence::begin(stream.arrival, on_end(request));
     let first = first_bytes(&stream.ask);
     let pull = PullStream::new(&front.settings().streams, random_u64(), stream.subscription)
         .counted(front.share());
@@ -339,6 +348,7 @@ fn opening(front: &Front, request: &Parts, stream: Stream<Seat>) -> Opening {
         first: first_bytes(&stream.ask),
         subscription: stream.subscription,
         seat: stream.place,
+        arrival: stream.arrival,
         on_end,
     }
 }
@@ -364,6 +374,7 @@ fn adoption(front: &Front, request: &Parts, stream: Stream<Slot>) -> Adoption {
         framing,
         subscription: stream.subscription,
         slot: stream.place,
+        arrival: stream.arrival,
         on_end,
     }
 }

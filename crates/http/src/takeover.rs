@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::date::http_date;
 use crate::front::{Front, random_u64};
+use crate::presence::{self, Arrival};
 use crate::slots::Slot;
 
 /// What a subscriber's stream begins with.
@@ -21,6 +22,8 @@ pub(crate) struct Adoption {
     pub(crate) framing: Framing,
     pub(crate) subscription: Subscription,
     pub(crate) slot: Slot,
+    /// Whom others will see, if presence is on.
+    pub(crate) arrival: Option<Box<Arrival>>,
     /// Who waits for this stream's end in particular.
     pub(crate) on_end: Option<OnEnd>,
 }
@@ -65,12 +68,13 @@ impl Stream for TcpStream {
             Ok(socket) => {
                 // The shards give it back: see `Front::new`.
                 adoption.slot.leave_taken();
+                let on_end = presence::begin(adoption.arrival, adoption.on_end);
                 shards.adopt(
                     socket,
                     adoption.head,
                     adoption.framing,
                     adoption.subscription,
-                    adoption.on_end,
+                    on_end,
                 );
             }
             Err(error) => tracing::error!(%error, "a socket could not be taken back"),
@@ -81,6 +85,7 @@ impl Stream for TcpStream {
 
 /// A task of its own, with nothing in it but the stream.
 pub(crate) fn solo<S: Stream>(stream: S, front: &Front, adoption: Adoption) -> Rest {
+    let on_end = presence::begin(adoption.arrival, adoption.on_end);
     let solo = Solo::new(
         &front.settings().streams,
         random_u64(),
@@ -88,7 +93,7 @@ pub(crate) fn solo<S: Stream>(stream: S, front: &Front, adoption: Adoption) -> R
         adoption.head,
         adoption.framing,
         adoption.subscription,
-        adoption.slot.until_end(adoption.on_end),
+        adoption.slot.until_end(on_end),
     )
     .counted(front.share());
     let registration = front.register(solo.ender());

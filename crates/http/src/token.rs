@@ -159,6 +159,12 @@ pub fn is_cookie_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_of_token)
 }
 
+/// Whether it carries a token at all.
+pub(crate) fn is_presented(front: &Front, request: &Parts, manner: Manner, query: &Pairs) -> bool {
+    let cookie_name = front.access().cookie_name.as_deref();
+    !matches!(presented(request, manner, query, cookie_name), Ok(None))
+}
+
 /// RFC 6265, section 4.2: pairs separated by semicolons.
 fn cookie<'a>(request: &'a Parts, name: &str) -> Option<&'a str> {
     request

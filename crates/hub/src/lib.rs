@@ -225,6 +225,13 @@ impl Builder {
         self
     }
 
+    /// Presence: whether the log tells who subscribes to what, and `/.well-known/mercure/subscriptions` shows it. Default: no.
+    #[must_use]
+    pub fn subscriptions(mut self, subscriptions: bool) -> Self {
+        self.settings.subscriptions = subscriptions;
+        self
+    }
+
     /// Whether a browser's EventSource is told of a temporary refusal in a way that lets it try again. Default: yes.
     #[must_use]
     pub fn refuse_softly(mut self, softly: bool) -> Self {

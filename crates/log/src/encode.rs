@@ -161,6 +161,11 @@ fn shown<'a>(record: &RecordRef<'a>) -> Shown<'a> {
     shown
 }
 
+/// A record's data.
+pub(crate) fn data_of(record: &RecordRef<'_>) -> String {
+    shown(record).data
+}
+
 fn encode_ndjson(record: &RecordRef<'_>, buf: &mut Vec<u8>) {
     let shown = shown(record);
     let topics: Vec<_> = record.topics().map(String::from_utf8_lossy).collect();

@@ -34,7 +34,9 @@ pub use event::Event;
 pub use floors::{Floor, Floors};
 pub use lives::{Life, Lives};
 pub use memory::{MemoryConfig, MemoryLog};
-pub use presence::{MatchType, Presence};
+pub use presence::{
+    CONTEXT as PRESENCE_CONTEXT, MatchType, Presence, path_segment as presence_path_segment,
+};
 pub use producers::{Plan, Produced, ProducerLimits, ProducerWindow};
 pub use read::{Bounds, Gap, GapReason, Locate, Located, Read, ReadAsk, Start};
 pub use retention::Retention;

@@ -11,12 +11,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidewire_codec::EventType;
-use tidewire_core::{Topic, TopicError};
+use tidewire_core::{RecordRef, Topic, TopicError};
 
 use crate::Event;
+use crate::encode::data_of;
 
-/// The JSON-LD context of the legacy dialect (mercure.md, 1.13).
-pub(crate) const CONTEXT: &str = "https://mercure.rocks/";
+/// The JSON-LD context of the legacy dialect's documents (mercure.md, 1.13).
+pub const CONTEXT: &str = "https://mercure.rocks/";
 
 /// The type of a presence event in the modern dialect (mercure.md, 2.61).
 const EVENT_TYPE: &str = "mercure";
@@ -27,6 +28,12 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// A text as a segment of a path or topic of presence.
+#[must_use]
+pub fn path_segment(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
 
 /// What kind of matcher a subscription has (mercure.md, 2.12 and 2.60).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,9 +110,15 @@ pub struct Presence<'a> {
 }
 
 impl Presence<'_> {
-    /// Back from a record's data; `None` if that is none.
+    /// What a presence record tells; `None` if it is none.
     #[must_use]
-    pub fn parse(data: &str) -> Option<Presence<'static>> {
+    pub fn of(record: &RecordRef<'_>) -> Option<Presence<'static>> {
+        let data = record.presence().then(|| data_of(record))?;
+        Self::parse(&data)
+    }
+
+    /// Back from a record's data; `None` if that is none.
+    pub(crate) fn parse(data: &str) -> Option<Presence<'static>> {
         let stored: Stored = serde_json::from_str(data).ok()?;
         Some(Presence {
             match_type: stored.match_type.parse().ok()?,
@@ -135,7 +148,7 @@ impl Presence<'_> {
     /// mercure.md, 2.60: where it is in the modern dialect.
     #[must_use]
     pub fn modern_id(&self, hub_path: &str) -> String {
-        let (text, subscriber) = self.encoded();
+        let (text, subscriber) = self.segments();
         format!(
             "{hub_path}/subscriptions/{}/{text}/{subscriber}",
             self.match_type
@@ -145,21 +158,18 @@ impl Presence<'_> {
     /// mercure.md, 1.13: where it is in the legacy dialect.
     #[must_use]
     pub fn legacy_id(&self, hub_path: &str) -> String {
-        let (text, subscriber) = self.encoded();
+        let (text, subscriber) = self.segments();
         format!("{hub_path}/subscriptions/{text}/{subscriber}")
     }
 
-    fn encoded(&self) -> (impl fmt::Display, impl fmt::Display) {
-        (
-            utf8_percent_encode(&self.text, RESERVED),
-            utf8_percent_encode(&self.subscriber, RESERVED),
-        )
+    fn segments(&self) -> (String, String) {
+        (path_segment(&self.text), path_segment(&self.subscriber))
     }
 
-    /// mercure.md, 2.61: what is said of it in the modern dialect, in one line.
+    /// mercure.md, 2.61: the document that says it in the modern dialect.
     #[must_use]
-    pub fn modern_data(&self, hub_path: &str) -> String {
-        let document = Modern {
+    pub fn modern(&self, hub_path: &str) -> impl Serialize + use<'_> {
+        Modern {
             id: self.modern_id(hub_path),
             kind: "subscription",
             match_type: self.match_type.as_str(),
@@ -167,23 +177,45 @@ impl Presence<'_> {
             subscriber: &self.subscriber,
             active: self.active,
             payload: self.payload.as_deref(),
-        };
-        serde_json::to_string(&document).expect("strings and a JSON value")
+        }
     }
 
-    /// mercure.md, 1.13: what is said of it under this id in the legacy dialect, in JSON-LD indented by two spaces.
+    /// mercure.md, 1.13 and 1.14: the document that says it in the legacy dialect, under this id, as part of another one.
+    /// `last_event_id`: on its own, as the API shows it.
     #[must_use]
-    pub fn legacy_data(&self, id: &str) -> String {
-        let document = Legacy {
-            context: CONTEXT,
+    pub fn legacy<'b>(
+        &'b self,
+        id: &'b str,
+        last_event_id: Option<&'b str>,
+    ) -> impl Serialize + use<'b> {
+        Legacy {
+            context: last_event_id.map(|_| CONTEXT),
+            last_event_id,
+            ..self.legacy_event(id)
+        }
+    }
+
+    fn legacy_event<'b>(&'b self, id: &'b str) -> Legacy<'b> {
+        Legacy {
+            context: Some(CONTEXT),
             id,
             kind: "Subscription",
             subscriber: &self.subscriber,
             topic: &self.text,
             active: self.active,
+            last_event_id: None,
             payload: self.payload.as_deref(),
-        };
-        serde_json::to_string_pretty(&document).expect("strings and a JSON value")
+        }
+    }
+
+    /// What its event says in the modern dialect: one line.
+    fn modern_data(&self, hub_path: &str) -> String {
+        serde_json::to_string(&self.modern(hub_path)).expect("strings and a JSON value")
+    }
+
+    /// mercure.md, 1.13: what its event says in the legacy dialect, under this id: JSON-LD indented by two spaces.
+    pub(crate) fn legacy_data(&self, id: &str) -> String {
+        serde_json::to_string_pretty(&self.legacy_event(id)).expect("strings and a JSON value")
     }
 }
 
@@ -203,14 +235,16 @@ struct Modern<'a> {
 
 #[derive(Serialize)]
 struct Legacy<'a> {
-    #[serde(rename = "@context")]
-    context: &'static str,
+    #[serde(rename = "@context", skip_serializing_if = "Option::is_none")]
+    context: Option<&'static str>,
     id: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
     subscriber: &'a str,
     topic: &'a str,
     active: bool,
+    #[serde(rename = "lastEventID", skip_serializing_if = "Option::is_none")]
+    last_event_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a Value>,
 }

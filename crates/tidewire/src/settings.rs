@@ -243,6 +243,11 @@ pub(crate) struct Settings {
     )]
     pub(crate) access_log: AccessLogging,
 
+    /// Presence: tell who subscribes to what, by events and at /.well-known/mercure/subscriptions
+    #[arg(long, env = "TIDEWIRE_SUBSCRIPTIONS", value_name = "on|off", num_args = 0..=1, require_equals = true,
+          default_missing_value = "on", default_value = "off")]
+    pub(crate) subscriptions: Switch,
+
     /// Answer a browser's EventSource with 200 and a retry where others get 429 or 503, for which it would give up
     #[arg(long, env = "TIDEWIRE_REFUSE_SOFTLY", value_name = "on|off", num_args = 0..=1, require_equals = true,
           default_missing_value = "on", default_value = "on")]

@@ -50,6 +50,8 @@ reasons! {
     TokenDetail "token_detail",
     /// Taken back.
     TokenRevoked "token_revoked",
+    /// By a signed URL that is not good.
+    SignedUrl "signed_url",
     /// Demands an extension that we do not know.
     TokenCritical "token_critical",
     /// The hub has no key to check it with.
@@ -121,6 +123,7 @@ impl From<&Refusal> for Reason {
             Refusal::NoExpiry => Self::TokenEndless,
             Refusal::Detail { .. } => Self::TokenDetail,
             Refusal::Revoked => Self::TokenRevoked,
+            Refusal::SignedUrl(_) => Self::SignedUrl,
             Refusal::Critical => Self::TokenCritical,
             Refusal::NoKey(_) => Self::TokenNoKey,
             Refusal::Algorithm { .. } => Self::TokenAlgorithm,

@@ -22,6 +22,7 @@ use super::socket::Socket;
 use super::wire::{Incoming, Line};
 use crate::front::{Front, random_u64};
 use crate::peer::Peer;
+use crate::presence;
 use crate::slots::SharedPlace;
 
 /// How many rounds the task takes before it lets others run.
@@ -189,7 +190,8 @@ impl Connection {
             Err(_) => return end_unopened(opening.on_end),
         };
         let line = Arc::clone(&self.line);
-        let told = (opening.seat, opening.on_end);
+        let on_end = presence::begin(opening.arrival, opening.on_end);
+        let told = (opening.seat, on_end);
         let sink = StreamSink::new(stream, line, opening.first, told, now_ms);
         let key = self.shard.join(now_ms, opening.subscription, sink);
         if self.is_draining {

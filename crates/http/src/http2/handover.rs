@@ -6,6 +6,7 @@ use http::HeaderMap;
 use tidewire_engine::Subscription;
 use tidewire_engine::driver::OnEnd;
 
+use crate::presence::Arrival;
 use crate::slots::{Seat, SharedPlace};
 
 /// A stream to be opened.
@@ -16,6 +17,8 @@ pub(crate) struct Opening {
     pub(crate) first: Vec<u8>,
     pub(crate) subscription: Subscription,
     pub(crate) seat: Seat,
+    /// Whom others will see, if presence is on.
+    pub(crate) arrival: Option<Box<Arrival>>,
     pub(crate) on_end: Option<OnEnd>,
 }
 

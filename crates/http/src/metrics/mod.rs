@@ -55,6 +55,7 @@ impl Collector for Hub {
         publishes(&self.0, page)?;
         refusals(&self.0, page)?;
         log(&self.0, page)?;
+        presence(&self.0, page)?;
         access_log(&self.0, page)?;
         mercure(&self.0, page)
     }
@@ -376,6 +377,40 @@ fn log(front: &Front, page: &mut Page<'_>) -> std::fmt::Result {
         Some(Unit::Seconds),
         "How long that took in all.",
         counted.sync_time.as_secs_f64(),
+    )
+}
+
+fn presence(front: &Front, page: &mut Page<'_>) -> std::fmt::Result {
+    let Some(presence) = front.presence() else {
+        return Ok(());
+    };
+    let (listed, waiting) = presence.levels();
+    page.gauge(
+        "tidewire_presence_subscriptions",
+        None,
+        "Subscriptions that the API shows: one a matcher of each stream.",
+        listed as u64,
+    )?;
+    page.gauge(
+        "tidewire_presence_waiting",
+        None,
+        "Beginnings and ends of subscriptions that wait to be told.",
+        waiting as u64,
+    )?;
+    page.counter(
+        "tidewire_presence_events",
+        None,
+        "Subscription events appended to the log.",
+        presence.counts.told.now(),
+    )?;
+    page.counters(
+        "tidewire_presence_untold",
+        None,
+        "Beginnings and ends of subscriptions that no event tells; refused: by the log; overload: both of one that was too short while too many waited.",
+        [
+            ([("reason", "refused")], presence.counts.dropped.now()),
+            ([("reason", "overload")], presence.counts.unsaid.now()),
+        ],
     )
 }
 

@@ -11,6 +11,7 @@ mod http2;
 mod metrics;
 mod pages;
 mod plain;
+mod presence;
 mod publishing;
 mod server;
 mod subscribing;

@@ -139,6 +139,7 @@ fn build(
         .access(access)
         .limits(limits)
         .streams(streams)
+        .subscriptions(settings.subscriptions.0)
         .refuse_softly(settings.refuse_softly.0)
         .drain(settings.drain.duration())
         .build()
