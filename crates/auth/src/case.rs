@@ -14,6 +14,10 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
+    /// It is a token at all.
+    Form,
+    /// The hub has keys for this role.
+    Keys,
     /// It stands where a token of its dialect may.
     Carrier,
     /// The request's dialect takes it.
@@ -22,7 +26,7 @@ pub enum Check {
     Critical,
     /// Its header says that it is an access token; modern tokens only.
     Type,
-    /// Its maker is trusted in this role; of a legacy token: the hub has keys for the role.
+    /// Its maker is trusted in this role; of a legacy token: the hub has keys for such.
     Issuer,
     /// One of the trusted keys may have signed it.
     Key,
@@ -34,11 +38,15 @@ pub enum Check {
     Audience,
     /// Its time has come and is not over.
     Time,
+    /// It allows something in this role, in words that the hub takes.
+    Grant,
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Form => "form",
+            Self::Keys => "keys of the hub",
             Self::Carrier => "place in the request",
             Self::Dialect => "dialect of the request",
             Self::Critical => "extensions",
@@ -49,6 +57,7 @@ impl fmt::Display for Check {
             Self::Claims => "claims",
             Self::Audience => "audience",
             Self::Time => "time",
+            Self::Grant => "grant",
         })
     }
 }
@@ -66,7 +75,8 @@ pub(crate) struct Case<'a> {
 type Test = for<'a> fn(&Case<'a>) -> Result<(), Refusal>;
 
 /// The checks in their order.
-pub(crate) const CHECKS: [(Check, Test); 10] = [
+pub(crate) const CHECKS: [(Check, Test); 11] = [
+    (Check::Keys, |case| case.keys()),
     (Check::Carrier, |case| case.carrier()),
     (Check::Dialect, |case| case.dialect()),
     (Check::Critical, |case| case.critical()),
@@ -110,6 +120,14 @@ impl<'a> Case<'a> {
         self.claims
     }
 
+    fn keys(&self) -> Result<(), Refusal> {
+        let role = self.question.role;
+        match self.keys.can_verify(role) {
+            true => Ok(()),
+            false => Err(Refusal::NoKey(role)),
+        }
+    }
+
     /// mercure.md, 2.30: a modern token never stands in a URL.
     fn carrier(&self) -> Result<(), Refusal> {
         match (self.from, self.dialect) {
@@ -144,14 +162,11 @@ impl<'a> Case<'a> {
     /// The keys that may have signed it: a legacy token's are the role's, a modern one's those of its issuer for the role, and
     /// nobody else's (mercure.md, 2.32).
     fn set(&self) -> Result<&'a KeySet, Refusal> {
+        self.keys()?;
         let role = self.question.role;
         if self.dialect == Dialect::Legacy {
-            return match self.keys.of(role) {
-                Some(set) => Ok(set),
-                // Whoever has issuers and no other keys gets modern tokens from them.
-                None if self.keys.can_verify(role) => Err(Refusal::NoType),
-                None => Err(Refusal::NoKey(role)),
-            };
+            // Whoever has issuers and no other keys gets modern tokens from them.
+            return self.keys.of(role).ok_or(Refusal::NoType);
         }
         let issuer = self.issuer()?;
         issuer.of(role).ok_or_else(|| Refusal::IssuerRole {

@@ -222,11 +222,7 @@ impl fmt::Display for Weakness {
 }
 
 /// Secrets that stand in the reference hub's documentation and images.
-const WELL_KNOWN: [&[u8]; 3] = [
-    b"!ChangeThisMercureHubJWTSecretKey!",
-    b"!ChangeMe!",
-    b"!UnsecureChangeMe!",
-];
+const WELL_KNOWN: [&[u8]; 2] = [b"!ChangeThisMercureHubJWTSecretKey!", b"!ChangeMe!"];
 
 impl Key {
     /// A shared secret for one algorithm. The bytes are taken as they are: no base64, no trimming.

@@ -37,7 +37,7 @@ pub use detail::{
     DETAIL_MATCH_BYTES_MAX, DETAIL_TOPICS_MAX, DETAIL_TYPE, DETAILS_MAX, Detail, DetailError,
     TopicMatch,
 };
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Finding, Inspection, examine, inspect};
 pub use jwk::JWKS_BYTES_MAX;
 pub use jws::TOKEN_BYTES_MAX;
 pub use key::{KEY_ID_BYTES_MAX, Key, KeyError, RSA_BITS_MAX, RSA_BITS_MIN, Weakness};

@@ -3,6 +3,7 @@
 
 mod algorithms;
 mod attacks;
+mod explained;
 mod keys;
 mod modern;
 mod support;
