@@ -358,6 +358,7 @@ fn place(rng: &mut Rng) -> Place {
         step_bytes_max: rng.size(1, 5_000),
         step_matches_max: rng.size(1, 60),
         step_run_min: rng.size(1, 10),
+        step_effort_max: rng.size(1, 2_000),
     };
     let bell = Arc::new(Bell::default());
     Place {
