@@ -372,3 +372,6 @@ impl Drop for Guard {
         self.presence.end(self.subscriber);
     }
 }
+
+#[cfg(test)]
+mod tests;

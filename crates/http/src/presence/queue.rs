@@ -75,3 +75,66 @@ impl Queue {
         self.waiting.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidewire_log::MatchType;
+
+    use super::*;
+    use crate::presence::registry::{Name, SubscriberId};
+
+    fn listed(text: &str) -> Listed {
+        Listed {
+            name: Name {
+                text: text.into(),
+                match_type: MatchType::Exact,
+            },
+            subscriber: SubscriberId::default(),
+            payload: None,
+        }
+    }
+
+    #[test]
+    fn changes_come_out_in_their_order() {
+        let mut queue = Queue::new(10);
+        for text in ["a", "b", "c"] {
+            let began = queue.push(Change::Began(listed(text)));
+            if text == "b" {
+                assert_eq!(queue.push_end(listed(text), began), Queued::Waits);
+            }
+        }
+        let [a, b, c] = ["a", "b", "c"].map(listed);
+        let all = [
+            Change::Began(a),
+            Change::Began(b.clone()),
+            Change::Ended(b),
+            Change::Began(c),
+        ];
+        assert_eq!(queue.take(3), all[..3]);
+        assert_eq!((queue.len(), queue.is_empty()), (1, false));
+        assert_eq!(queue.take(3), all[3..]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn beyond_its_bound_only_what_somebody_knows_of_grows() {
+        let mut queue = Queue::new(3);
+        let told = queue.push(Change::Began(listed("told")));
+        queue.take(1);
+        let waiting: Vec<_> = (0..3)
+            .map(|_| queue.push(Change::Began(listed("waits"))))
+            .collect();
+        for _ in 0..1000 {
+            let short = queue.push(Change::Began(listed("short")));
+            assert_eq!(queue.push_end(listed("short"), short), Queued::Unsaid);
+        }
+        assert_eq!(queue.len(), 3);
+        // Whose beginning was told, of that the end is told as well.
+        assert_eq!(queue.push_end(listed("told"), told), Queued::Waits);
+        assert_eq!(queue.push_end(listed("waits"), waiting[0]), Queued::Unsaid);
+        assert_eq!(queue.len(), 3);
+        // With room again, both are.
+        assert_eq!(queue.take(2).len(), 2);
+        assert_eq!(queue.push_end(listed("waits"), waiting[2]), Queued::Waits);
+    }
+}

@@ -401,3 +401,6 @@ impl Default for SubscriberId {
         Self(0)
     }
 }
+
+#[cfg(test)]
+mod tests;

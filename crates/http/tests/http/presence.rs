@@ -1,6 +1,9 @@
 //! Presence: subscription events and the subscription API, in both dialects (mercure.md, 1.13, 1.14, 2.60 to 2.65).
 
+mod access;
+mod api;
 mod doors;
+mod many;
 mod past;
 
 use std::collections::BTreeSet;
