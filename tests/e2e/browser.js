@@ -9,11 +9,15 @@ const playwright = await import("playwright-core").catch(() => undefined);
 /** A reason to skip, or false. */
 export const NO_BROWSER = !EXECUTABLE ? "chromium is not installed" : !playwright ? "playwright-core is not installed: npm ci" : false;
 
-/** A browser with nothing stored, closed after the test. `hosts` maps names to loopback: `{"evil.example": "127.0.0.1"}`. */
-export async function openBrowser(t, { hosts = {} } = {}) {
+/**
+ * A browser with nothing stored, closed after the test. `hosts` maps names to loopback: `{"evil.example": "127.0.0.1"}`;
+ * `without` names flags of the driver's that are left out.
+ */
+export async function openBrowser(t, { hosts = {}, without = [] } = {}) {
   const rules = Object.entries(hosts).map(([name, address]) => `MAP ${name} ${address}`);
   const browser = await playwright.chromium.launch({
     executablePath: EXECUTABLE,
+    ignoreDefaultArgs: without,
     args: [
       // Tests run as root in containers, where the sandbox cannot start; every page here is our own.
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
