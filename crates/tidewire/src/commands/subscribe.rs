@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use tidewire_auth::Dialect;
 use tidewire_client::{CloseReason, Error, Event, EventSource, Item};
 use tidewire_codec::Limits;
 use tokio::time::Instant;
@@ -113,10 +114,12 @@ impl Subscribe {
     }
 
     fn source(&self, base: &Url, state: &State) -> Outcome<EventSource> {
+        let token = self.hub.token()?;
+        let parameter = parameter(token.as_deref());
         let topics = self
             .topics
             .iter()
-            .map(|topic| format!("match={}", quote::query_value(topic)));
+            .map(|topic| format!("{parameter}={}", quote::query_value(topic)));
         let mut query: Vec<_> = topics.collect();
         query.push("checkpoint=event".to_owned());
         if let Some(since) = &self.since {
@@ -135,10 +138,19 @@ impl Subscribe {
         if let Some(id) = self.last_event_id.as_deref().or(state.last_event_id()) {
             builder = builder.last_event_id(id);
         }
-        if let Some(token) = self.hub.token()? {
+        if let Some(token) = token {
             builder = builder.bearer_token(&token);
         }
         builder.build().map_err(Failure::usage)
+    }
+}
+
+/// The parameter that topics are asked for with: a hub takes each token in its own dialect.
+fn parameter(token: Option<&str>) -> &'static str {
+    let dialect = token.and_then(|token| tidewire_auth::inspect(token).ok());
+    match dialect.map(|token| token.dialect) {
+        Some(Dialect::Legacy) => "topic",
+        _ => "match",
     }
 }
 

@@ -110,7 +110,7 @@ fn wrong_settings_are_said_with_where_they_are() {
         ("", &[], &["--heart", "1s"], &["--heart", "--heartbeat"]),
         ("", &[], &["--listen", "8080"], &["127.0.0.1:8080"]),
         ("cors-origins = 'example.com'", &[], &[], &["t.toml: cors-origins", "https://example.com"]),
-        ("", &[("MERCURE_SUBSCRIBER_JWT_ALG", "RS256")], &[], &["MERCURE_SUBSCRIBER_JWT_ALG", "HS256"]),
+        ("", &[("MERCURE_SUBSCRIBER_JWT_ALG", "XS256")], &[], &["MERCURE_SUBSCRIBER_JWT_ALG", "HS256"]),
         ("", &[], &["--publisher-key-file", "/nowhere/key"], &["/nowhere/key", "check the path"]),
     ];
     for (file, environment, flags, words) in table {
