@@ -9,6 +9,7 @@ mod source;
 mod spdx;
 
 use crate::Outcome;
+use crate::install;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -57,6 +58,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "licences",
         run: licences::check,
+    },
+    Step {
+        name: "sdk",
+        run: sdk,
     },
     Step {
         name: "format",
@@ -116,6 +121,25 @@ pub(crate) fn run(wanted: &[&str]) -> Outcome {
         count - broken - skipped
     );
     Outcome::of(broken == 0)
+}
+
+fn sdk(_: &Workspace) -> Verdict {
+    if !install::has_sdk_modules() {
+        return Verdict::Skipped(
+            "no node, or nothing in sdk/js/node_modules; `cargo xtask test` brings it, and checks this too".into(),
+        );
+    }
+    let mut build = process::command("node");
+    build
+        .current_dir(install::sdk_dir())
+        .args(["build.js", "--check"]);
+    match process::capture(&mut build) {
+        Ok(sizes) => Verdict::Holds(sizes.trim_end().replace('\n', "; ")),
+        Err(why) => Verdict::Broken {
+            findings: vec![shorten(&why, 20)],
+            remedy: "run `npm run build` in sdk/js and commit what it writes; make it smaller if it is too large",
+        },
+    }
 }
 
 fn format(_: &Workspace) -> Verdict {

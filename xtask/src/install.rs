@@ -85,7 +85,22 @@ pub(crate) fn ensure(policy: Policy) -> Result<(), String> {
         "mercure",
         "and other clients of the Mercure protocol",
     )?;
+    install_node_modules(
+        &sdk_dir(),
+        "esbuild",
+        "and TypeScript, which build the browser SDK",
+    )?;
     install_python_clients()
+}
+
+/// Where the browser SDK is written and built.
+pub(crate) fn sdk_dir() -> PathBuf {
+    process::root().join("sdk/js")
+}
+
+/// Whether the browser SDK can be built.
+pub(crate) fn has_sdk_modules() -> bool {
+    process::find_program(&["node"]).is_some() && sdk_dir().join("node_modules/esbuild").is_dir()
 }
 
 /// Where the end-to-end tests live.

@@ -20,7 +20,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   check [STEP...]      everything that must hold besides the tests; without STEP all of:
-                       imports, purity, names, licences, format, clippy, wasm, docs
+                       imports, purity, names, licences, sdk, format, clippy, wasm, docs
   test [--no-install]  installs what the tests need (it says what), then runs every test:
                        unit, contract, simulation, and end to end in a browser and behind nginx
   bench [NAME [ARG...]]

@@ -19,8 +19,9 @@ pub(crate) fn run(policy: Policy) -> Outcome {
         println!("FAILED: {why}");
         return Outcome::Failed;
     }
-    let stages: [(&str, fn() -> Tally); 3] = [
+    let stages: [(&str, fn() -> Tally); 4] = [
         ("cargo test", cargo_test),
+        ("browser SDK", browser_sdk),
         ("simulation", simulation),
         ("end to end", end_to_end),
     ];
@@ -70,6 +71,32 @@ fn simulation() -> Tally {
         process::pass_through(&mut run),
         "the simulation failed: see its seed above",
     )
+}
+
+/// Its own tests, and whether the hub serves what its sources build; how it does in a browser is told end to end.
+fn browser_sdk() -> Tally {
+    if !install::has_sdk_modules() {
+        return Tally::skipped(
+            "the browser SDK needs node and sdk/js/node_modules: run without --no-install",
+        );
+    }
+    let mut build = process::command("node");
+    build
+        .current_dir(install::sdk_dir())
+        .args(["build.js", "--check"]);
+    let mut tally = Tally::of_one(
+        process::pass_through(&mut build),
+        "the SDK that the hub serves is not what sdk/js builds, or too large: see above",
+    );
+    let results = process::target_dir().join("sdk.tap");
+    let mut tests = node_tests(&results);
+    tests.current_dir(install::sdk_dir());
+    let succeeded = process::pass_through(&mut tests);
+    let mut tests = read_tap(&fs::read_to_string(&results).unwrap_or_default());
+    tests.settle(succeeded, "the SDK's tests did not end well: see above");
+    tally.add(&tests);
+    tally.notes.extend(tests.notes);
+    tally
 }
 
 fn end_to_end() -> Tally {
