@@ -81,6 +81,11 @@ pub(crate) fn ensure(policy: Policy) -> Result<(), String> {
         "drives the browser; brings none",
     )?;
     install_node_modules(
+        &e2e_dir(),
+        "oidc-provider",
+        "an authorization server to log in at",
+    )?;
+    install_node_modules(
         &mercure_clients_dir(),
         "mercure",
         "and other clients of the Mercure protocol",

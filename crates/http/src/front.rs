@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tidewire_auth::Role;
+use tidewire_auth::{Keys, Role};
 use tidewire_core::{MatcherSet, Patterns};
 #[cfg(target_os = "linux")]
 use tidewire_engine::driver::StreamEnd;
@@ -17,6 +17,9 @@ use tokio::sync::{Notify, oneshot};
 use crate::access::Access;
 use crate::access_log::AccessLog;
 use crate::counters::{Counters, Counting};
+use crate::fetch::{FetchSettings, Fetcher};
+use crate::hook::{Hook, HookSettings};
+use crate::keys::{FetchedKeys, KeyStatus, Keyring};
 use crate::limits::Limits;
 #[cfg(target_os = "linux")]
 use crate::peer::Transport;
@@ -44,6 +47,12 @@ pub struct Settings {
     pub limits: Limits,
     /// Who may do what.
     pub access: Access,
+    /// Keys that the hub fetches, besides those in `access`.
+    pub fetched_keys: FetchedKeys,
+    /// A backend that is asked what requests may do that no key decides on.
+    pub auth_hook: Option<HookSettings>,
+    /// How the hub makes requests of its own.
+    pub fetch: FetchSettings,
     /// The hub's own URL as clients write it, like `https://example.com/.well-known/mercure`: relative URL patterns and topics
     /// resolve against it, and a token's audience is compared with it. `None`: relative patterns match relative topics alone, and
     /// the audience is what the request calls the hub.
@@ -74,6 +83,9 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             access: Access::default(),
+            fetched_keys: FetchedKeys::default(),
+            auth_hook: None,
+            fetch: FetchSettings::default(),
             hub_url: None,
             hub_path: HUB_PATH.to_owned(),
             streams: ShardConfig::default(),
@@ -102,6 +114,8 @@ struct Inner {
     settings: Settings,
     place: Place,
     patterns: Patterns,
+    keyring: Keyring,
+    hook: Option<Hook>,
     slots: Arc<Slots>,
     counting: Counting,
     /// What the streams that no shard's thread owns do.
@@ -122,7 +136,8 @@ impl Front {
     /// The front of a hub on this log.
     ///
     /// # Errors
-    /// If the threads for subscribers cannot be started, or the hub's URL is none.
+    /// If the threads for subscribers cannot be started, the hub's URL is none, two sources of keys are for the same, or the
+    /// certificates of authorities cannot be read.
     pub fn new(log: Arc<dyn Log>, settings: Settings) -> std::io::Result<Self> {
         let limits = settings.limits.patterns();
         let place = Place::new(&settings.hub_path, settings.hub_url.as_deref())
@@ -131,6 +146,15 @@ impl Front {
             Some(url) => Patterns::with_base(limits, url).map_err(std::io::Error::other)?,
             None => Patterns::new(limits),
         };
+        let fetcher = Fetcher::new(&settings.fetch).map_err(std::io::Error::other)?;
+        let keyring = Keyring::new(
+            settings.access.keys.clone(),
+            settings.fetched_keys.clone(),
+            fetcher.clone(),
+        )
+        .map_err(std::io::Error::other)?;
+        let hook = settings.auth_hook.clone();
+        let hook = hook.map(|settings| Hook::new(settings, fetcher));
         let slots = Slots::new(settings.limits.subscribers_max);
         #[cfg(target_os = "linux")]
         let at_end = {
@@ -147,13 +171,16 @@ impl Front {
                 at_end,
             )?),
         };
-        let presence = presence(&log, &settings, &patterns)?;
+        let knows_readers = hook.is_some() || keyring.knows_readers();
+        let presence = presence(&log, &settings, &patterns, knows_readers)?;
         Ok(Self(Arc::new(Inner {
             feed: Feed::new(log),
             slots,
             settings,
             place,
             patterns,
+            keyring,
+            hook,
             counting: Counting::default(),
             tally: Tally::new(TALLY_PLACES),
             draining: AtomicBool::new(false),
@@ -237,7 +264,32 @@ impl Front {
 
     /// Whether it says which tokens it takes: not if it can check none (mercure.md, 2.40).
     pub(crate) fn has_metadata(&self) -> bool {
-        !self.access().keys.is_empty()
+        self.keyring().knows_anybody()
+    }
+
+    /// The keys as they are now: those that were configured and those that were fetched.
+    #[must_use]
+    pub fn keys(&self) -> Arc<Keys> {
+        self.0.keyring.snapshot()
+    }
+
+    /// How it stands with each source of fetched keys.
+    #[must_use]
+    pub fn key_status(&self) -> Vec<KeyStatus> {
+        self.0.keyring.status()
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.0.keyring
+    }
+
+    pub(crate) fn hook(&self) -> Option<&Hook> {
+        self.0.hook.as_ref()
+    }
+
+    /// Whether anybody can be let in who may read private events.
+    pub(crate) fn knows_readers(&self) -> bool {
+        self.0.hook.is_some() || self.0.keyring.knows_readers()
     }
 
     /// Who subscribes to what, if that is told.
@@ -247,7 +299,7 @@ impl Front {
 
     /// mercure.md, 1.14: without keys for subscribers nobody can have a grant, and whoever may subscribe may see who does.
     pub(crate) fn shows_presence_to_all(&self) -> bool {
-        shows_presence_to_all(self.access())
+        shows_presence_to_all(self.access(), self.knows_readers())
     }
 
     pub(crate) fn access(&self) -> &Access {
@@ -398,14 +450,15 @@ impl Front {
     }
 }
 
-fn shows_presence_to_all(access: &Access) -> bool {
-    !access.keys.can_verify(Role::Subscriber) && access.anonymous.allows(Role::Subscriber)
+fn shows_presence_to_all(access: &Access, knows_readers: bool) -> bool {
+    !knows_readers && access.anonymous.allows(Role::Subscriber)
 }
 
 fn presence(
     log: &Arc<dyn Log>,
     settings: &Settings,
     patterns: &Patterns,
+    knows_readers: bool,
 ) -> std::io::Result<Option<presence::Running>> {
     if !settings.subscriptions {
         return Ok(None);
@@ -416,7 +469,7 @@ fn presence(
     };
     let clock = Arc::clone(&settings.clock);
     let path = settings.hub_path.as_str();
-    let open = match shows_presence_to_all(&settings.access) {
+    let open = match shows_presence_to_all(&settings.access, knows_readers) {
         true => Some(patterns.selector(&format!("{path}/subscriptions/{{+rest}}"))),
         false => None,
     };

@@ -226,9 +226,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.respond(parts, response, running).await
     }
 
-    /// Notes a request for the access log. Without one nothing of it is kept: a request's extensions are memory of their own.
+    /// Notes a request for the access log, and for a hook whose it is. Without them nothing of it is kept: a request's extensions are memory of their own.
     fn note(&self, request: &mut Parts) -> Running {
-        if self.front.settings().access_log.is_none() {
+        let settings = self.front.settings();
+        if settings.access_log.is_none() && settings.auth_hook.is_none() {
             return Running::new(None);
         }
         request.extensions.insert(self.peer);

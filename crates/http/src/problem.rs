@@ -14,6 +14,8 @@ use tidewire_core::{Dialect, PatternError};
 use tidewire_log::AppendError;
 
 use crate::counters::Reason;
+use crate::hook::HookRefusal;
+use crate::keys::Unfetched;
 
 /// How long a program should wait before it tries a temporary refusal again, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 2;
@@ -259,6 +261,56 @@ impl Problem {
             Dialect::Modern => challenge.metadata_url = metadata_url().map(Into::into),
         }
         self
+    }
+
+    /// The keys that would say whether a token is good were never fetched: who holds a good one is not turned away for good.
+    pub(crate) fn keys_unfetched(unfetched: &Unfetched) -> Self {
+        let whose = match &unfetched.issuer {
+            Some(name) => format!("the keys of {name}"),
+            None => "the hub's keys".to_owned(),
+        };
+        let seconds = unfetched.again_after.as_secs_f64().ceil().max(1.0);
+        Self {
+            extra: Extra::RetryAfter(seconds as u32),
+            ..Self::unavailable(format!(
+                "{whose} cannot be fetched yet, so whether the token is good cannot be said; try again later"
+            ))
+        }
+        .because(Reason::KeysUnfetched)
+    }
+
+    /// What the authorization hook says, or that it says nothing. `has_token`: the request showed one.
+    pub(crate) fn hook(refusal: &HookRefusal, has_token: bool) -> Self {
+        let denied = |status, code: Option<&'static str>, title, detail: &'static str| {
+            Self {
+                extra: Extra::Challenge(code.into()),
+                ..Self::new(status, "not-authorized", title, detail)
+            }
+            .because(Reason::HookDenied)
+        };
+        match refusal {
+            HookRefusal::Unknown => denied(
+                StatusCode::UNAUTHORIZED,
+                has_token.then_some("invalid_token"),
+                "Who asks is not known",
+                "the service that this hub asks does not know who sends this request; log in there",
+            ),
+            HookRefusal::Denied => denied(
+                StatusCode::FORBIDDEN,
+                Some("insufficient_scope"),
+                "It is not allowed",
+                "the service that this hub asks does not allow it",
+            ),
+            HookRefusal::Pattern(error) if !error.is_temporary() => Self::unavailable(
+                "the service that this hub asks names a pattern that cannot be used; try again later",
+            )
+            .because(Reason::HookFailed),
+            HookRefusal::Pattern(error) => Self::unavailable(format!("{error}; try again later")),
+            HookRefusal::Failed | HookRefusal::Busy => Self::unavailable(
+                "the service that this hub asks whether it may does not answer; try again later",
+            )
+            .because(Reason::HookFailed),
+        }
     }
 
     /// A matcher that cannot be used; says of which parameter.

@@ -34,6 +34,7 @@ pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Fu
     if front.settings().tls.is_some() {
         router = router.layer(axum::Extension(Secure));
     }
+    front.keyring().keep();
     let mut maintaining = JoinSet::new();
     maintaining.spawn(maintain(front.clone()));
     let mut accepting = JoinSet::new();

@@ -86,12 +86,6 @@ pub(crate) async fn metadata(State(front): State<Front>, request: Request) -> Re
         return Problem::not_found(request.uri.path()).into_response();
     }
     let cookie_name = front.access().cookie_name.as_deref();
-    let issuers = front.access().keys.issuers.iter();
-    let servers: Vec<&str> = issuers
-        .map(|issuer| &*issuer.name)
-        // RFC 8414, section 2: an issuer's name is its URL; one that is none cannot be asked for anything.
-        .filter(|name| name.starts_with("https://"))
-        .collect();
     let mut document = json!({
         "resource": front.place().resource(&request),
         "authorization_details_types_supported": ["https://mercure.rocks/authorization-detail"],
@@ -99,6 +93,8 @@ pub(crate) async fn metadata(State(front): State<Front>, request: Request) -> Re
         "mercure_cookie": cookie_name.unwrap_or(MODERN_COOKIE),
         "mercure_matcher_types_supported": ["exact", "urlpattern"],
     });
+    let keys = front.keys();
+    let servers: Vec<&str> = front.keyring().authorization_servers(&keys).collect();
     if !servers.is_empty() {
         document["authorization_servers"] = servers.into();
     }

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use tidewire_auth::{Carrier, Presented, Question, Role, decide, dialect_of};
+use tidewire_auth::{Carrier, Presented, Question, Refusal, Role, dialect_of};
 use tidewire_core::{Dialect, Grant};
 
 use crate::front::Front;
+use crate::hook::{self, Asked, HookRefusal};
+use crate::keys::{Denied, Unfetched};
 use crate::manner::Manner;
 use crate::problem::Problem;
 use crate::query::Pairs;
@@ -46,9 +48,8 @@ pub(crate) async fn grant(
                 .inspect_err(|_| front.counting().not_admitted.one())?;
         }
     }
-    let access = front.access();
     // Only a modern token is for somebody.
-    let audience = match presented.is_some() && !access.keys.issuers.is_empty() {
+    let audience = match presented.is_some() && front.keyring().has_issuers() {
         true => front.place().resource(request),
         false => Cow::Borrowed(""),
     };
@@ -59,12 +60,55 @@ pub(crate) async fn grant(
         audience: &audience,
         now_ms: front.now_ms(),
     };
-    decide(&question, &access.keys, access.anonymous, front.patterns()).map_err(|refusal| {
-        front.counting().not_authorized.one();
-        tracing::info!(%role, %refusal, "refused");
-        let dialect = manner.of_answer(dialect_of(&question, &access.keys));
-        in_dialect(front, request, Problem::refused(&refusal), dialect)
-    })
+    decided(front, request, &question, query)
+        .await
+        .map_err(|denied| {
+            let (problem, dialect) = match &denied {
+                No::Token(refusal) => {
+                    let dialect = dialect_of(&question, &front.keys());
+                    (Problem::refused(refusal), dialect)
+                }
+                No::Keys(unfetched) => (Problem::keys_unfetched(unfetched), Dialect::Modern),
+                No::Hook(refusal) => {
+                    let problem = Problem::hook(refusal, presented.is_some());
+                    (problem, Dialect::Modern)
+                }
+            };
+            front.counting().not_authorized.one();
+            tracing::info!(%role, refusal = problem.detail(), "refused");
+            in_dialect(front, request, problem, manner.of_answer(dialect))
+        })
+}
+
+/// Who says no.
+enum No {
+    Token(Refusal),
+    Keys(Unfetched),
+    Hook(HookRefusal),
+}
+
+/// By a key of the hub, if one verifies the token; else by the hook, if there is one.
+async fn decided(
+    front: &Front,
+    request: &Parts,
+    question: &Question<'_>,
+    query: &Pairs,
+) -> Result<Grant, No> {
+    let anonymous = front.access().anonymous;
+    let patterns = front.patterns();
+    let keyring = front.keyring();
+    let decided = keyring.decide(question, anonymous, patterns).await;
+    match front.hook() {
+        Some(hook) if hook::is_asked(&decided, request, question) => {
+            let asked = Asked::new(question, request, query);
+            let granted = hook.ask(&asked, patterns, question.now_ms).await;
+            granted.map_err(No::Hook)
+        }
+        _ => decided.map_err(|denied| match denied {
+            Denied::Refused(refusal) => No::Token(refusal),
+            Denied::Unfetched(unfetched) => No::Keys(unfetched),
+        }),
+    }
 }
 
 /// A problem as a dialect says it, to this request.

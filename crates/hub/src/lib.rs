@@ -25,9 +25,10 @@ pub use tidewire_core::{Cursor, Filter, Form, Matcher, MatcherSet, Topic};
 pub use tidewire_engine::{Checkpoint, ShardConfig};
 pub use tidewire_http::{
     Access, AccessLog, AccessLogCounters, AccessLogFormat, AdminAccess, AdminToken,
-    AdminTokenError, Clock, Counters, Front, HUB_PATH, Limits, OriginError, Origins, PemError,
-    PlaceError, Router, Settings, StreamBody, Subscribe, SubscribeError, Tls, TlsError,
-    check_place, is_cookie_name, serve_admin,
+    AdminTokenError, Clock, Counters, FetchSettings, FetchedKeys, Front, HUB_PATH, HookSettings,
+    HookToken, KeySource, KeyStatus, KeysFrom, KeysOf, Limits, OriginError, Origins, PemError,
+    PlaceError, RemoteUrl, RemoteUrlError, Roles, Router, Settings, StreamBody, Subscribe,
+    SubscribeError, Tls, TlsError, check_place, is_cookie_name, serve_admin,
 };
 pub use tidewire_log::{AppendError, Appended, Event, Log, Start};
 
@@ -154,6 +155,27 @@ impl Builder {
         self
     }
 
+    /// Keys that the hub fetches and keeps fresh, besides those of [`Builder::keys`].
+    #[must_use]
+    pub fn fetched_keys(mut self, keys: FetchedKeys) -> Self {
+        self.settings.fetched_keys = keys;
+        self
+    }
+
+    /// A backend that is asked what requests may do that no key decides on. Default: none.
+    #[must_use]
+    pub fn auth_hook(mut self, hook: HookSettings) -> Self {
+        self.settings.auth_hook = Some(hook);
+        self
+    }
+
+    /// How keys are fetched and the backend is asked.
+    #[must_use]
+    pub fn fetch(mut self, fetch: FetchSettings) -> Self {
+        self.settings.fetch = fetch;
+        self
+    }
+
     /// What is open to requests without a token.
     #[must_use]
     pub fn anonymous(mut self, anonymous: Anonymous) -> Self {
@@ -270,7 +292,8 @@ impl Builder {
     /// The hub.
     ///
     /// # Errors
-    /// If the threads for subscribers cannot be started, or the hub cannot be where it is told to be.
+    /// If the threads for subscribers cannot be started, the hub cannot be where it is told to be, keys come from two places for
+    /// the same tokens, or certificates of authorities cannot be read.
     pub fn build(self) -> std::io::Result<Hub> {
         Front::new(self.log, self.settings).map(|front| Hub { front })
     }

@@ -1,10 +1,12 @@
 //! The hub's settings. One definition each, below: flag `--heartbeat`, environment `TIDEWIRE_HEARTBEAT`, key `heartbeat` in a
 //! TOML file, in that order, then the default. What the values mean is the hub's business; how they are written is `values`'s.
 
+mod issuers;
 mod keys;
 mod overlay;
 mod sources;
 mod tls;
+mod trust;
 mod values;
 
 use std::net::SocketAddr;
@@ -13,10 +15,11 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use tidewire_auth::{Algorithm, Anonymous};
 
-pub(crate) use keys::{KEY_VARIABLES, load as load_keys, read_key_file};
+pub(crate) use keys::{KEY_VARIABLES, read_key_file};
 pub(crate) use overlay::{Overlay, name_the_variable};
 pub(crate) use sources::{Origin, Sources};
 pub(crate) use tls::{Certificate, load as load_tls};
+pub(crate) use trust::{Trust, TrustSettings, load as load_trust};
 pub(crate) use values::{AccessLogging, ByteSize, Durability, Lasting, Limit, Rule, Switch};
 
 /// The settings of `tidewire serve`.
@@ -210,6 +213,9 @@ pub(crate) struct Settings {
     /// The cookie that may hold a token [default: `mercureAuthorization` for older tokens, `__Secure-mercure_access_token` for access tokens]
     #[arg(long, env = "TIDEWIRE_COOKIE_NAME", value_name = "NAME", value_parser = values::cookie_name)]
     pub(crate) cookie_name: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) trust: TrustSettings,
 
     /// Pages of which origins may read, such as `https://example.com`; `*` for all [default: the hub's own]
     #[arg(long, env = "TIDEWIRE_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',', action = ArgAction::Append,

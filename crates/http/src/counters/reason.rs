@@ -72,6 +72,12 @@ reasons! {
     TopicNotGranted "topic_not_granted",
     /// This build checks no signatures.
     TokenUnverifiable "token_unverifiable",
+    /// The keys that would say whether a token is good have never been fetched.
+    KeysUnfetched "keys_unfetched",
+    /// The authorization hook does not allow it.
+    HookDenied "hook_denied",
+    /// The authorization hook does not answer, or not so that it can be understood.
+    HookFailed "hook_failed",
     /// A parameter is wrong.
     BadParameter "bad_parameter",
     /// The event cannot be published.

@@ -4,6 +4,7 @@
 //! read where they are counted. Labels have values from a short list, never one that a client sent.
 
 mod admin;
+mod asking;
 mod page;
 mod process;
 
@@ -54,6 +55,8 @@ impl Collector for Hub {
         connections(&self.0, page)?;
         publishes(&self.0, page)?;
         refusals(&self.0, page)?;
+        asking::keys(&self.0, page)?;
+        asking::hook(&self.0, page)?;
         log(&self.0, page)?;
         presence(&self.0, page)?;
         access_log(&self.0, page)?;

@@ -83,6 +83,22 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
+    /// A value for each of what was configured, by its name in the label `of`: never for what a client named.
+    pub(super) fn named_gauges<'n>(
+        &mut self,
+        name: &str,
+        unit: Option<Unit>,
+        help: &str,
+        values: impl IntoIterator<Item = (&'n str, u64)>,
+    ) -> fmt::Result {
+        let kind = MetricType::Gauge;
+        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        for (of, value) in values {
+            family.encode_family(&[("of", of)])?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
     /// Its name gets `_info`.
     pub(super) fn info<const N: usize>(
         &mut self,

@@ -5,7 +5,7 @@
 
 pub(crate) mod accept;
 mod error;
-mod pem;
+pub(crate) mod pem;
 
 use std::fmt::Write as _;
 use std::sync::Arc;

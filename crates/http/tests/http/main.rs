@@ -2,11 +2,14 @@
 
 mod access_log;
 mod alike;
+mod backend;
 mod batches;
 mod certificates;
 mod connections;
 mod dialects;
 mod door;
+mod fetched_keys;
+mod hook;
 mod http2;
 mod injection;
 mod metrics;

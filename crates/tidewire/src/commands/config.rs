@@ -32,12 +32,12 @@ impl Config {
     pub(crate) fn run(self, sources: &Sources) -> Outcome {
         match self.action {
             Action::Check(settings) => {
-                settings::load_keys(&settings, sources)?;
+                settings::load_trust(&settings, sources)?;
                 settings::load_tls(&settings, sources)?;
                 output::result("the settings are right")
             }
             Action::Show(settings) => {
-                settings::load_keys(&settings, sources)?;
+                settings::load_trust(&settings, sources)?;
                 settings::load_tls(&settings, sources)?;
                 output::bytes(show(sources).as_bytes())
             }
@@ -52,7 +52,7 @@ fn show(sources: &Sources) -> String {
         let quoted: Vec<_> = spelled.values.iter().map(|v| toml_string(v)).collect();
         let is_list = matches!(
             spelled.key.as_str(),
-            "listen" | "retention-rule" | "cors-origins" | "publish-origins"
+            "listen" | "retention-rule" | "cors-origins" | "publish-origins" | "issuer"
         );
         let setting = match quoted.as_slice() {
             [] => format!("# {} =", spelled.key),

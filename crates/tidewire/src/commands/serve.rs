@@ -18,7 +18,7 @@ use tidewire_hub::{
 use tokio::net::TcpListener;
 
 use crate::failure::{Failure, Outcome};
-use crate::settings::{self, AccessLogging, Settings, Sources};
+use crate::settings::{self, AccessLogging, Settings, Sources, Trust};
 use crate::{output, signals};
 use descriptors::Needs;
 
@@ -62,7 +62,8 @@ fn start_logging() {
 }
 
 async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
-    let access = access::decide(settings, settings::load_keys(settings, sources)?)?;
+    let trust = settings::load_trust(settings, sources)?;
+    let access = access::decide(settings, &trust)?;
     let certificate = settings::load_tls(settings, sources)?;
     let descriptors = descriptors::raise(Needs {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -79,6 +80,7 @@ async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
     let hub = build(
         settings,
         access.access.clone(),
+        trust,
         descriptors.subscribers_max,
         secured.as_ref().map(|secured| secured.tls.clone()),
         access_log.clone(),
@@ -112,6 +114,7 @@ async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
 fn build(
     settings: &Settings,
     access: tidewire_hub::Access,
+    trust: Trust,
     subscribers_max: usize,
     tls: Option<Tls>,
     access_log: Option<AccessLog>,
@@ -134,9 +137,14 @@ fn build(
     if let Some(url) = &settings.hub_url {
         builder = builder.hub_url(url);
     }
+    if let Some(hook) = trust.hook {
+        builder = builder.auth_hook(hook);
+    }
     builder
         .hub_path(&settings.hub_path)
         .access(access)
+        .fetched_keys(trust.fetched)
+        .fetch(trust.fetch)
         .limits(limits)
         .streams(streams)
         .subscriptions(settings.subscriptions.0)

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use tidewire_auth::{Algorithm, Key, KeySet, Keys, Role};
+use tidewire_auth::{Algorithm, Issuer, Key, KeySet, Keys, Role};
 
+use super::overlay::MERCURE_ISSUERS;
 use super::{Origin, Settings, Sources};
 use crate::failure::{Failure, Outcome};
 
@@ -22,6 +23,7 @@ pub(crate) const KEY_VARIABLES: [(Role, [&str; 2]); 2] = [
 /// The hub's keys. A flag's file goes before a variable's key, and that before a file that the configuration names.
 pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {
     let mut keys = Keys::default();
+    let issuers = mercure_issuers(settings, sources);
     for (role, variables) in KEY_VARIABLES {
         let (file, algorithm) = match role {
             Role::Publisher => (&settings.publisher_key_file, settings.publisher_key_alg),
@@ -34,6 +36,7 @@ pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {
                 std::env::var(name).ok().filter(|key| !key.is_empty())?,
             ))
         });
+        let mut variable_used = None;
         let key = match (file, variable) {
             (Some(_), Some((name, _))) if matches!(file_origin, Origin::Environment(_)) => {
                 let file_name = format!("TIDEWIRE_{}_KEY_FILE", role.to_string().to_uppercase());
@@ -46,15 +49,49 @@ pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {
             (Some(path), Some(_)) if *file_origin == Origin::Flag => {
                 Some(read_key_file(path, algorithm)?)
             }
-            (_, Some((name, text))) => Some(key(name, text.as_bytes(), algorithm)?),
+            (_, Some((name, text))) => {
+                variable_used = Some(name);
+                Some(key(name, text.as_bytes(), algorithm)?)
+            }
             (None, None) => None,
         };
-        match role {
-            Role::Publisher => keys.publisher = key.map(KeySet::from),
-            Role::Subscriber => keys.subscriber = key.map(KeySet::from),
+        let key = key.map(KeySet::from);
+        let is_mercure = variable_used.is_some_and(|name| name.starts_with("MERCURE_"));
+        match (key, role) {
+            (Some(key), _) if is_mercure && !issuers.is_empty() => {
+                give_to_issuers(&mut keys, issuers, role, &key);
+            }
+            (key, Role::Publisher) => keys.publisher = key,
+            (key, Role::Subscriber) => keys.subscriber = key,
         }
     }
     Ok(keys)
+}
+
+/// The reference hub's `MERCURE_TRUSTED_ISSUERS`: who signs with the keys that its other variables hold. Then those are the
+/// issuers' keys, for modern tokens alone, as they are there.
+fn mercure_issuers<'a>(settings: &'a Settings, sources: &Sources) -> &'a [String] {
+    match sources.origin("issuer") {
+        Origin::Environment(name) if name == MERCURE_ISSUERS => &settings.trust.issuer,
+        _ => &[],
+    }
+}
+
+fn give_to_issuers(keys: &mut Keys, issuers: &[String], role: Role, key: &KeySet) {
+    for name in issuers {
+        let known = keys.issuers.iter().position(|issuer| issuer.name == *name);
+        let at = known.unwrap_or_else(|| {
+            keys.issuers.push(Issuer {
+                name: name.clone(),
+                ..Issuer::default()
+            });
+            keys.issuers.len() - 1
+        });
+        match role {
+            Role::Publisher => keys.issuers[at].publisher = Some(key.clone()),
+            Role::Subscriber => keys.issuers[at].subscriber = Some(key.clone()),
+        }
+    }
 }
 
 /// A key from a file: all of it but one line end, which editors and `echo` add.

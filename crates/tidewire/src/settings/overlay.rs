@@ -18,7 +18,12 @@ use crate::failure::{Failure, Outcome};
 const MERCURE_VARIABLES: &[(&str, &str)] = &[
     ("MERCURE_PUBLISHER_JWT_ALG", "publisher-key-alg"),
     ("MERCURE_SUBSCRIBER_JWT_ALG", "subscriber-key-alg"),
+    // What it says of keys is in `keys` as well.
+    (MERCURE_ISSUERS, "issuer"),
 ];
+
+/// The reference hub's issuers: names of those who sign with its keys.
+pub(super) const MERCURE_ISSUERS: &str = "MERCURE_TRUSTED_ISSUERS";
 
 /// Values for settings that neither a flag nor their own variable gives.
 #[derive(Debug, Default)]
@@ -81,7 +86,14 @@ fn mercure_variables() -> Outcome<Vec<Spelled>> {
         let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else {
             continue;
         };
-        let values = vec![value.to_string_lossy().into_owned()];
+        let value = value.to_string_lossy();
+        let values = match *key {
+            "issuer" => {
+                let names = value.split([' ', ',']).filter(|name| !name.is_empty());
+                names.map(str::to_owned).collect()
+            }
+            _ => vec![value.into_owned()],
+        };
         check(key, &values).map_err(|why| Failure::usage(format!("{variable}: {why}")))?;
         found.push(Spelled {
             key: (*key).to_owned(),
@@ -98,7 +110,11 @@ fn read_file(text: &str, path: &Path) -> Outcome<Vec<Spelled>> {
         .parse()
         .map_err(|e: toml::de::Error| wrong(e.to_string()))?;
     let mut found = Vec::new();
-    for (key, value) in &table {
+    super::issuers::check(text).map_err(wrong)?;
+    for (key, value) in table
+        .iter()
+        .filter(|(key, _)| *key != super::issuers::TABLE)
+    {
         if !arguments()
             .iter()
             .any(|arg| arg.get_long() == Some(key) && key != "config")

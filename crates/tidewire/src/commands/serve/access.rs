@@ -1,12 +1,12 @@
 //! Who may do what, and when a hub without keys must not start.
 
 use tidewire_auth::Role;
-use tidewire_hub::{Access, Anonymous, Keys};
+use tidewire_hub::{Access, Anonymous, HookSettings};
 
 use super::origins;
 use crate::failure::{Failure, Outcome};
 use crate::quote;
-use crate::settings::Settings;
+use crate::settings::{Settings, Trust};
 
 /// The decision, and how it is told.
 #[derive(Debug)]
@@ -19,15 +19,15 @@ pub(super) struct Decided {
 }
 
 /// Safe by default: with keys, nobody without a token; without keys, this machine alone.
-pub(super) fn decide(settings: &Settings, keys: Keys) -> Outcome<Decided> {
+pub(super) fn decide(settings: &Settings, trust: &Trust) -> Outcome<Decided> {
     let exposed = settings
         .listen
         .iter()
         .find(|address| !address.ip().is_loopback());
-    if let (true, None, Some(address)) = (keys.is_empty(), settings.anonymous, exposed) {
+    if let (true, None, Some(address)) = (trust.is_empty(), settings.anonymous, exposed) {
         return Err(refuse(address));
     }
-    let keyless = keys.is_empty() && settings.anonymous.is_none();
+    let keyless = trust.is_empty() && settings.anonymous.is_none();
     let mut access = if keyless {
         Access::keyless()
     } else {
@@ -39,16 +39,16 @@ pub(super) fn decide(settings: &Settings, keys: Keys) -> Outcome<Decided> {
     access.cors_origins = origins(&settings.cors_origins)?;
     access.publish_origins = origins(&settings.publish_origins)?;
     access.cookie_name.clone_from(&settings.cookie_name);
-    let mut warnings = warnings(&keys, access.anonymous);
-    if !keys.issuers.is_empty() && settings.hub_url.is_none() {
+    let mut warnings = warnings(trust, access.anonymous);
+    if trust.has_issuers() && settings.hub_url.is_none() {
         warnings.push(
             "access tokens are compared with what each request calls the hub (its Host), which whoever holds a token for another hub can \
              choose: say what this one is called with --hub-url"
                 .to_owned(),
         );
     }
-    access.keys = keys;
-    let who = |role| who(&access, keyless, role);
+    access.keys = trust.keys.clone();
+    let who = |role| who(&access, trust, keyless, role);
     Ok(Decided {
         publish: who(Role::Publisher),
         subscribe: who(Role::Subscriber),
@@ -57,9 +57,12 @@ pub(super) fn decide(settings: &Settings, keys: Keys) -> Outcome<Decided> {
     })
 }
 
-fn who(access: &Access, keyless: bool, role: Role) -> String {
+fn who(access: &Access, trust: &Trust, keyless: bool, role: Role) -> String {
     let anonymous = access.anonymous.allows(role);
-    let with_token = access.keys.can_verify(role);
+    let with_token = trust.can_verify(role);
+    if let Some(hook) = &trust.hook {
+        return who_with_hook(hook, anonymous, with_token, role);
+    }
     match (keyless, anonymous, with_token) {
         (true, ..) => "any program and page of this machine (no keys are configured; see --publisher-key-file, --anonymous)".to_owned(),
         (_, true, true) => format!("anybody, and {role}s with a token"),
@@ -69,15 +72,27 @@ fn who(access: &Access, keyless: bool, role: Role) -> String {
     }
 }
 
-fn warnings(keys: &Keys, anonymous: Anonymous) -> Vec<String> {
+fn who_with_hook(hook: &HookSettings, anonymous: bool, with_token: bool, role: Role) -> String {
+    let asked = format!("whom {} lets in", hook.url);
+    match (anonymous, with_token) {
+        (true, true) => format!("anybody, {role}s with a token, and {asked}"),
+        (true, false) => format!("anybody, and {asked}"),
+        (false, true) => format!("{role}s with a token, and {asked}"),
+        (false, false) => asked,
+    }
+}
+
+fn warnings(trust: &Trust, anonymous: Anonymous) -> Vec<String> {
     let mut warnings = Vec::new();
+    let keys = &trust.keys;
     for role in [Role::Publisher, Role::Subscriber] {
         for (_, key) in keys.each(role) {
             if let Some(weakness) = key.weakness() {
                 warnings.push(format!("the {role} key {weakness}"));
             }
         }
-        if !keys.is_empty() && !keys.can_verify(role) && !anonymous.allows(role) {
+        let nobody = !trust.can_verify(role) && trust.hook.is_none() && !anonymous.allows(role);
+        if nobody && !trust.is_empty() {
             warnings.push(format!(
                 "no {role} can get in: give --{role}-key-file, or see --anonymous"
             ));
