@@ -1,8 +1,10 @@
 //! The hub's settings. One definition each, below: flag `--heartbeat`, environment `TIDEWIRE_HEARTBEAT`, key `heartbeat` in a
 //! TOML file, in that order, then the default. What the values mean is the hub's business; how they are written is `values`'s.
 
+mod caddyfile;
 mod issuers;
 mod keys;
+mod mercure;
 mod overlay;
 mod sources;
 mod tls;
@@ -16,6 +18,7 @@ use clap::{ArgAction, Args};
 use tidewire_auth::{Algorithm, Anonymous};
 
 pub(crate) use keys::{KEY_VARIABLES, read_key_file};
+pub(crate) use mercure::notes as mercure_notes;
 pub(crate) use overlay::{Overlay, name_the_variable};
 pub(crate) use sources::{Origin, Sources};
 pub(crate) use tls::{Certificate, load as load_tls};

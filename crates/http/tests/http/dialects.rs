@@ -728,3 +728,40 @@ fn access_tokens_at_the_door() {
         serde_json::json!([ISSUER])
     );
 }
+
+/// docs/mercure.md has a row for each line of the protocol.
+#[test]
+fn the_reference_page_has_every_line() {
+    let page = include_str!("../../../../docs/mercure.md");
+    let lines = include_str!("../../../../spec/hub/lines.toml");
+    let key = |number: &str| {
+        let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap());
+        (parts.next().unwrap(), parts.next())
+    };
+    let mut rows = Vec::new();
+    for row in page.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let cell = row.split(" |").next().unwrap();
+        if !cell.starts_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        match cell.split_once(" to ") {
+            Some((from, to)) => rows.push((key(from), key(to))),
+            None => rows.extend(cell.split(", ").map(|one| (key(one), key(one)))),
+        }
+    }
+    let numbers = lines
+        .lines()
+        .filter_map(|line| line.strip_prefix("number = "));
+    let mut count = 0;
+    for number in numbers.map(|number| key(number.trim_matches('"'))) {
+        let holds =
+            |(from, to): &((u32, Option<u32>), (u32, Option<u32>))| (*from..=*to).contains(&number);
+        assert_eq!(
+            rows.iter().filter(|row| holds(row)).count(),
+            1,
+            "{number:?}"
+        );
+        count += 1;
+    }
+    assert!(count > 70, "{count}");
+}

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 
 use super::sources::{Origin, Sources, Spelled};
-use super::{Settings, arguments};
+use super::{Settings, arguments, mercure};
 use crate::failure::{Failure, Outcome};
 
 /// Variables of the reference Mercure hub that mean the same as a setting here. Its keys themselves are in `keys`.
@@ -37,6 +37,9 @@ impl Overlay {
             return Ok(Self::default());
         }
         let mut overlay = Self(mercure_variables()?);
+        overlay
+            .0
+            .extend(mercure::read(mercure::of_process)?.settings);
         if let Some(path) = leaf.get_one::<PathBuf>("config") {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::file(path, "read the settings", &error))?;
@@ -171,7 +174,7 @@ fn spell(value: &toml::Value) -> Option<Vec<String>> {
 }
 
 /// Runs a setting's own parser.
-fn check(key: &str, values: &[String]) -> Result<(), String> {
+pub(super) fn check(key: &str, values: &[String]) -> Result<(), String> {
     let arguments = arguments();
     let arg = arguments.iter().find(|arg| arg.get_long() == Some(key));
     let arg = arg.cloned().ok_or("no such setting")?;

@@ -50,7 +50,7 @@ fn flag_environment_file_default() {
     ];
     let mercure = [("MERCURE_PUBLISHER_JWT_ALG", "HS384")];
     #[rustfmt::skip]
-    let table: [(&str, Option<&str>, &[(&str, &str)], &[&str], &str); 14] = [
+    let table: [(&str, Option<&str>, &[(&str, &str)], &[&str], &str); 18] = [
         ("heartbeat", None, &[], &[], "heartbeat = \"15s\" # default"),
         ("heartbeat", file, &[], &[], "heartbeat = \"20s\" # file t.toml"),
         ("heartbeat", file, &environment, &[], "heartbeat = \"30s\" # environment TIDEWIRE_HEARTBEAT"),
@@ -64,6 +64,12 @@ fn flag_environment_file_default() {
         ("memory", Some("memory = true"), &[], &["--memory=off"], "memory = \"off\" # flag"),
         ("retention-bytes", None, &[], &[], "# retention-bytes = # default"),
         ("publisher-key-alg", file, &mercure, &[], "publisher-key-alg = \"HS384\" # environment MERCURE_PUBLISHER_JWT_ALG"),
+        ("heartbeat", file, &[("MERCURE_EXTRA_DIRECTIVES", "anonymous\nheartbeat 25s")], &[],
+            "heartbeat = \"25s\" # environment MERCURE_EXTRA_DIRECTIVES"),
+        ("heartbeat", file, &[("MERCURE_EXTRA_DIRECTIVES", "heartbeat 25s"), ("TIDEWIRE_HEARTBEAT", "30s")], &[],
+            "heartbeat = \"30s\" # environment TIDEWIRE_HEARTBEAT"),
+        ("memory", None, &[("MERCURE_TRANSPORT_URL", "local://local")], &[], "memory = \"on\" # environment MERCURE_TRANSPORT_URL"),
+        ("hub-path", None, &[("TIDEWIRE_HUB_PATH", "/live")], &[], "hub-path = \"/live\" # environment TIDEWIRE_HUB_PATH"),
         ("retention-rule", None, &[("TIDEWIRE_RETENTION_RULE", "a=age:1m,count:5;b=count:1")], &[],
             "retention-rule = [\"a=age:1m,count:5\", \"b=count:1\"] # environment TIDEWIRE_RETENTION_RULE"),
     ];
@@ -102,7 +108,7 @@ fn what_is_shown_can_be_used() {
 fn wrong_settings_are_said_with_where_they_are() {
     let folder = folder();
     #[rustfmt::skip]
-    let table: [(&str, &[(&str, &str)], &[&str], &[&str]); 9] = [
+    let table: [(&str, &[(&str, &str)], &[&str], &[&str]); 13] = [
         ("", &[], &["--heartbeat", "soon"], &["--heartbeat", "write it as 500ms, 15s"]),
         ("", &[("TIDEWIRE_HEARTBEAT", "soon")], &[], &["TIDEWIRE_HEARTBEAT", "write it as 500ms, 15s"]),
         ("heartbeat = 'soon'", &[], &[], &["t.toml: heartbeat", "write it as 500ms, 15s"]),
@@ -111,6 +117,10 @@ fn wrong_settings_are_said_with_where_they_are() {
         ("", &[], &["--listen", "8080"], &["127.0.0.1:8080"]),
         ("cors-origins = 'example.com'", &[], &[], &["t.toml: cors-origins", "https://example.com"]),
         ("", &[("MERCURE_SUBSCRIBER_JWT_ALG", "XS256")], &[], &["MERCURE_SUBSCRIBER_JWT_ALG", "HS256"]),
+        ("", &[("MERCURE_EXTRA_DIRECTIVES", "anonymous\nwelcome everybody")], &[], &["MERCURE_EXTRA_DIRECTIVES: welcome", "take the line out"]),
+        ("", &[("MERCURE_TRANSPORT_URL", "redis://r")], &[], &["MERCURE_TRANSPORT_URL: redis", "--data-dir"]),
+        ("", &[], &["--hub-path", "/topics/x"], &["--hub-path", "something else is there"]),
+        ("", &[], &["--hub-url", "example.com"], &["--hub-url", "https://example.com/.well-known/mercure"]),
         ("", &[], &["--publisher-key-file", "/nowhere/key"], &["/nowhere/key", "check the path"]),
     ];
     for (file, environment, flags, words) in table {

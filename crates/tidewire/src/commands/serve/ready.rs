@@ -10,7 +10,7 @@ use super::store::Store;
 use super::tls::Secured;
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// Says what holds.
 pub(super) fn say(
@@ -45,7 +45,7 @@ pub(super) fn say(
         let name = if index == 0 { "tls" } else { "" };
         output::say(format_args!("  {name:<12}{line}"));
     }
-    for warning in &access.warnings {
+    for warning in access.warnings.iter().chain(&settings::mercure_notes()) {
         output::say(format_args!("warning: {warning}"));
     }
 }
