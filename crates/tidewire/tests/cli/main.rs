@@ -5,6 +5,7 @@ mod limits;
 mod manners;
 mod offline;
 mod paste;
+mod presence;
 mod restarts;
 mod settings;
 mod support;
