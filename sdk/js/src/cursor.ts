@@ -2,16 +2,14 @@
 
 const EVERY_MS = 1_000;
 
-/** Storage may be forbidden, or full. `tidewire` keeps the key apart from the page's own. */
-function store(key: string, id?: string): string | null | void {
+/** Reads, or writes. `tidewire` keeps the key apart from the page's own. */
+export function cursor(key: string, id?: string): string | null | void {
   try {
     if (id === undefined) return sessionStorage.getItem("tidewire " + key);
     sessionStorage.setItem("tidewire " + key, id);
-  } catch (_) {}
-}
-
-export function loadCursor(key: string): string | undefined {
-  return store(key) || undefined;
+  } catch (_) {
+    // Storage may be forbidden, or full.
+  }
 }
 
 /** Writes what `read` says when the page is left, and now and then, for a tab may crash. Returns what ends it. */
@@ -19,7 +17,7 @@ export function keepCursor(key: string, read: () => string | undefined): () => v
   let written: string | undefined;
   const write = () => {
     const id = read();
-    if (id !== undefined && id !== written) store(key, (written = id));
+    if (id !== undefined && id !== written) cursor(key, (written = id));
   };
   const timer = setInterval(write, EVERY_MS);
   addEventListener("pagehide", write);

@@ -13,8 +13,8 @@ import type { Member } from "./member";
 import type { Settings } from "./settings";
 import { isSeen, onWake } from "./wake";
 
-/** Ids that a tab remembers. */
-const RECENT_MAX = 4_096;
+/** Ids that a tab remembers, or half of them. */
+const RECENT_MAX = 8_192;
 /** New topics are gathered for so long before the stream begins anew with them; gone ones for longer. */
 const GATHER_MS = 30;
 const SHED_MS = 5_000;
@@ -244,7 +244,7 @@ export class Group {
   /** A refusal may be meant for one of many only: each asks for itself, and is answered for itself. */
   private _failed(status: number): void {
     if (this._crew && this._address._hub) return this._part();
-    this._each((member) => member._on._failed(status));
+    this._each(({ _on: on }) => on._failed(status));
   }
 
   private _part(): void {
@@ -263,7 +263,7 @@ export class Group {
       case "beat":
         if (!this._isCurrent(word) || word.kind === "beat") return;
         this._isOpen = false;
-        return this._each((member) => member._on._lost(word.status));
+        return this._each(({ _on: on }) => on._lost(word.status));
       case "want":
         if (!this._link) return;
         if (!this._others[word.tab]) this._crew!._mourn(word.tab, () => this._hear({ kind: "bye", tab: word.tab }));
@@ -320,7 +320,7 @@ export class Group {
   private _hearItems(word: Items): void {
     if (!this._isCurrent(word)) return;
     // A word was missed.
-    if (word.at !== this._at + 1) this._each((member) => member._phase === "live" && member._catchUp());
+    if (word.at !== this._at + 1) this._each((member) => member._missed());
     this._at = word.at;
     for (const item of word.items) {
       if (!this._isKnown(item)) this._each((member) => member._next(item));
@@ -339,7 +339,7 @@ export class Group {
     this._lastId = id;
     const recent = this._recent;
     if (recent[recent.length - 1] !== id) recent.push(id);
-    if (recent.length > RECENT_MAX * 2) recent.splice(0, RECENT_MAX);
+    if (recent.length > RECENT_MAX) recent.splice(0, RECENT_MAX / 2);
     return false;
   }
 

@@ -6,6 +6,7 @@ import { GAP, Item, isControl } from "./item";
 import { lineReader } from "./ndjson";
 import { Reader, streamReader } from "./parser";
 import type { Settings, TokenReason } from "./settings";
+import { promised } from "./target";
 import { send } from "./wire";
 
 /** Forms of a stream, as Accept names them. */
@@ -126,13 +127,7 @@ export class Link {
       then();
     };
     const fail = () => isOver() || (why !== "expiring" && this._refuse(0));
-    try {
-      const given: any = this._settings.token!(why);
-      if (given?.then) given.then(give, fail);
-      else give(given);
-    } catch (_) {
-      fail();
-    }
+    promised(() => this._settings.token!(why), give, fail);
   }
 
   private _ask(): void {
@@ -146,7 +141,7 @@ export class Link {
     let type: string;
     let reader: Reader;
     let gap: string | null;
-    let taken: Item[] = [];
+    const taken: Item[] = [];
 
     const take = (item: Item) => {
       // Tidewire-Gap tells a gap also where the stream itself does not.
@@ -228,7 +223,7 @@ export class Link {
   private _tell(items: Item[], isTail: boolean): void {
     if (!items.length) return;
     const attempt = this._attempt;
-    for (const item of items) if (!isControl(item)) this._failures = 0;
+    if (!items.every(isControl)) this._failures = 0;
     this._on._items(items, isTail);
     if (attempt === this._attempt && items.some((item) => item.type === "tidewire.expiring") && this._settings.token) {
       this._obtain("expiring", () => this._connect());

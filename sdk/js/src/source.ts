@@ -1,7 +1,7 @@
 // The interface of EventSource (WHATWG HTML, section 9.2), and what Tidewire adds to it.
 
 import { Address, addTo, containsAll, filterOf, parseAddress, topicPair } from "./address";
-import { keepCursor, loadCursor } from "./cursor";
+import { cursor, keepCursor } from "./cursor";
 import { join } from "./group";
 import type { Item } from "./item";
 import { Member } from "./member";
@@ -41,11 +41,11 @@ export class TidewireSource extends Target {
     this.withCredentials = !!init.withCredentials;
     const address = parseAddress(this.url);
     if (init.resume) {
-      const key = this.url + (init.resume === true ? "" : " " + init.resume);
-      address._lastEventId = loadCursor(key) || address._lastEventId;
+      const key = init.resume + " " + this.url;
+      address._lastEventId = cursor(key) || address._lastEventId;
       this._endKeeping = keepCursor(key, () => this._member._lastId);
     }
-    if (init.lastEventId !== undefined) address._lastEventId = init.lastEventId;
+    address._lastEventId = init.lastEventId ?? address._lastEventId;
     const settings = settle(init, address._hub);
     this._member = new Member(address, settings, {
       _opened: () => this._announce(),

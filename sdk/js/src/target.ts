@@ -23,3 +23,8 @@ export function resolve(url: string): string {
 export function originOf(url: string): string {
   return new URL(url).origin;
 }
+
+/** Calls it, and then one of the two with what came of it, were it a promise or not. */
+export function promised<T>(call: () => T | Promise<T>, then: (value: T) => void, fail: () => void): void {
+  Promise.resolve().then(call).then(then, fail);
+}

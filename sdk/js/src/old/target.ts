@@ -70,3 +70,14 @@ export function originOf(url: string): string {
   const { protocol, host } = anchor(url);
   return protocol + "//" + host;
 }
+
+export function promised(call: () => any, then: (value: any) => void, fail: () => void): void {
+  let given;
+  try {
+    given = call();
+  } catch (_) {
+    return fail();
+  }
+  if (given && given.then) given.then(then, fail);
+  else then(given);
+}
