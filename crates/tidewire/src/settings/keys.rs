@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidewire_auth::{Algorithm, Issuer, Key, KeySet, Keys, Role};
+use tidewire_auth::{Algorithm, Issuer, Key, KeyError, KeySet, Keys, Role};
 
 use super::overlay::MERCURE_ISSUERS;
 use super::{Origin, Settings, Sources};
@@ -45,17 +45,16 @@ pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {
                         .next("unset one of them"),
                 );
             }
-            (Some(path), None) => Some(read_key_file(path, algorithm)?),
+            (Some(path), None) => Some(read_keys(path, algorithm)?),
             (Some(path), Some(_)) if *file_origin == Origin::Flag => {
-                Some(read_key_file(path, algorithm)?)
+                Some(read_keys(path, algorithm)?)
             }
             (_, Some((name, text))) => {
                 variable_used = Some(name);
-                Some(key(name, text.as_bytes(), algorithm)?)
+                Some(keys_of(name, text.as_bytes(), algorithm)?)
             }
             (None, None) => None,
         };
-        let key = key.map(KeySet::from);
         let is_mercure = variable_used.is_some_and(|name| name.starts_with("MERCURE_"));
         match (key, role) {
             (Some(key), _) if is_mercure && !issuers.is_empty() => {
@@ -94,19 +93,35 @@ fn give_to_issuers(keys: &mut Keys, issuers: &[String], role: Role, key: &KeySet
     }
 }
 
-/// A key from a file: all of it but one line end, which editors and `echo` add.
-pub(crate) fn read_key_file(path: &Path, algorithm: Algorithm) -> Outcome<Key> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, "read the key", &error))?;
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-    key(&path.display().to_string(), bytes, algorithm)
+/// A role's keys from a file: a shared secret, a public key or a certificate in PEM, a JWK or a set of them.
+fn read_keys(path: &Path, algorithm: Algorithm) -> Outcome<KeySet> {
+    keys_of(&path.display().to_string(), &read(path)?, algorithm)
 }
 
-fn key(from: &str, bytes: &[u8], algorithm: Algorithm) -> Outcome<Key> {
-    Key::hmac(bytes, algorithm).map_err(|why| {
-        Failure::usage(format!("{from}: {why}")).next(format!(
-            "make one with `{} token keygen --out tidewire.key`",
-            crate::quote::program()
-        ))
-    })
+fn keys_of(from: &str, bytes: &[u8], algorithm: Algorithm) -> Outcome<KeySet> {
+    KeySet::parse(bytes, Some(algorithm.into())).map_err(|why| wrong_key(from, &why))
+}
+
+/// A shared secret from a file.
+pub(crate) fn read_key_file(path: &Path, algorithm: Algorithm) -> Outcome<Key> {
+    Key::hmac(&read(path)?, algorithm).map_err(|why| wrong_key(&path.display().to_string(), &why))
+}
+
+/// All of a file but one line end, which editors and `echo` add.
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    let mut bytes =
+        std::fs::read(path).map_err(|error| Failure::file(path, "read the key", &error))?;
+    for end in [b'\n', b'\r'] {
+        if bytes.last() == Some(&end) {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
+fn wrong_key(from: &str, why: &KeyError) -> Failure {
+    Failure::usage(format!("{from}: {why}")).next(format!(
+        "make one with `{} token keygen --out tidewire.key`",
+        crate::quote::program()
+    ))
 }
