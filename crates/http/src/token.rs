@@ -185,8 +185,10 @@ fn of_header(request: &Parts) -> Result<Option<&str>, Problem> {
     let bearer = value.to_str().ok().and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         let token = token.trim_start();
+        // RFC 6750, section 2.1: one word.
+        let is_word = !token.is_empty() && !token.contains([' ', '\t']);
         // RFC 9110, section 11.1: the scheme's name in any case.
-        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+        (scheme.eq_ignore_ascii_case("bearer") && is_word).then_some(token)
     });
     match (bearer, headers.next()) {
         (Some(token), None) => Ok(Some(token)),
