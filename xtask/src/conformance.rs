@@ -35,6 +35,9 @@ pub(crate) use self::options::USAGE;
 /// Cases at once on all hubs together: most of their time they wait.
 const WORKERS: usize = 12;
 
+/// How the failure of a case begins whose hub could not be started.
+const NO_HUB: &str = "no hub in this profile";
+
 pub(crate) fn run(arguments: &[&str]) -> Outcome {
     let options = match Options::parse(arguments) {
         Ok(options) => options,
@@ -49,6 +52,19 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     }
 }
 
+/// Our own hub against the whole suite, for `cargo xtask test`: how many cases passed, and what was wrong with the others.
+pub(crate) fn count_ours() -> Result<(u64, Vec<String>), String> {
+    let suite = Suite::read()?;
+    lines::check(&suite)?;
+    let binary = build_ours()?;
+    let cases: Vec<&Case> = suite.cases.iter().collect();
+    let verdicts = against_kind(Kind::Ours, &binary, &suite, &cases)?;
+    report::complain(&verdicts);
+    let passed = verdicts.iter().filter(|one| one.came == Came::Passed);
+    let complaints = verdicts.iter().filter_map(Verdict::complaint);
+    Ok((passed.count() as u64, complaints.collect()))
+}
+
 fn run_with(options: &Options) -> Result<bool, String> {
     let suite = Suite::read()?;
     if options.write_lines {
@@ -57,6 +73,9 @@ fn run_with(options: &Options) -> Result<bool, String> {
     }
     if options.is_whole() {
         lines::check(&suite)?;
+    }
+    if matches!(options.whom, Whom::Faults) {
+        return faults::run(&suite, options);
     }
     let cases: Vec<&Case> = suite
         .cases
@@ -71,9 +90,9 @@ fn run_with(options: &Options) -> Result<bool, String> {
         return Ok(true);
     }
     let verdicts = match &options.whom {
-        Whom::Ours(binary) => {
-            let binary = binary.clone().map_or_else(build_ours, Ok)?;
-            against_kind(Kind::Ours, &binary, &suite, &cases)?
+        Whom::Ours(Some(binary)) => against_kind(Kind::Ours, binary, &suite, &cases)?,
+        Whom::Ours(None) | Whom::Faults => {
+            against_kind(Kind::Ours, &build_ours()?, &suite, &cases)?
         }
         Whom::Mercure => {
             let binary = hubs::build_mercure()?;
@@ -88,7 +107,6 @@ fn run_with(options: &Options) -> Result<bool, String> {
                 .map(|name| (name.clone(), Ok(&target)));
             against(&targets.collect(), &cases)
         }
-        Whom::Faults => return faults::run(&suite, options),
     };
     Ok(report::print(&verdicts, options))
 }
@@ -121,7 +139,7 @@ fn against_kind<'a>(
         let hub = match hubs::start(kind, binary, profile) {
             Ok(Ok(hub)) => Ok(hub),
             Ok(Err(missing)) => Err(Came::Skipped(missing)),
-            Err(why) => Err(Came::Failed(format!("no hub in this profile: {why}"))),
+            Err(why) => Err(Came::Failed(format!("{NO_HUB}: {why}"))),
         };
         started.insert(case.profile.clone(), hub);
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use self::tally::{Tally, add_cargo_line, read_tap};
 use crate::Outcome;
+use crate::conformance;
 use crate::install::{self, Policy};
 use crate::process;
 
@@ -19,8 +20,9 @@ pub(crate) fn run(policy: Policy) -> Outcome {
         println!("FAILED: {why}");
         return Outcome::Failed;
     }
-    let stages: [(&str, fn() -> Tally); 4] = [
+    let stages: [(&str, fn() -> Tally); 5] = [
         ("cargo test", cargo_test),
+        ("conformance", conformance),
         ("browser SDK", browser_sdk),
         ("simulation", simulation),
         ("end to end", end_to_end),
@@ -52,6 +54,22 @@ fn cargo_test() -> Tally {
     let succeeded = process::pass_through_and(&mut test, |line| add_cargo_line(&mut tally, line));
     tally.settle(succeeded, "cargo test failed besides its tests: see above");
     tally
+}
+
+/// Our hub against the suite for Mercure hubs, a test for each case.
+fn conformance() -> Tally {
+    match conformance::count_ours() {
+        Ok((passed, complaints)) => Tally {
+            passed,
+            failed: complaints.len() as u64,
+            notes: complaints
+                .into_iter()
+                .map(|why| format!("failed: {why}"))
+                .collect(),
+            ..Tally::default()
+        },
+        Err(why) => Tally::of_one(false, &why),
+    }
 }
 
 /// The seeded world counts as one test: a failing seed is printed with the command that runs it again.

@@ -209,9 +209,10 @@ fn our_settings(folder: &Path, profile: &Profile, ring: &Ring) -> Result<String,
         let set = json!({ "keys": keys }).to_string();
         let file = write(&folder.join("jwks.json"), &set)?;
         let mut issuer = toml::Table::new();
-        issuer.insert("issuer".into(), ISSUER.into());
-        issuer.insert("jwks".into(), file.display().to_string().into());
-        settings.insert("resource".into(), AUDIENCE.into());
+        issuer.insert("name".into(), ISSUER.into());
+        let url = format!("file://{}", file.display());
+        issuer.insert("jwks-url".into(), url.into());
+        settings.insert("hub-url".into(), AUDIENCE.into());
         settings.insert("issuers".into(), vec![toml::Value::Table(issuer)].into());
     }
     toml::to_string(&settings).map_err(|error| error.to_string())

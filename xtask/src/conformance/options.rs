@@ -13,7 +13,8 @@ pub(crate) const USAGE: &str = "\
                        tries anybody's hub; keys may also be `@FILE`
   conformance --peer mercure
                        tries Mercure 0.24.2: every difference must be explained in spec/hub/mercure-0.24.2.toml
-  conformance --faults builds our hub with each fault of spec/hub/faults.toml: the suite must notice all of them
+  conformance --faults [--only PART]...
+                       builds our hub with each fault of spec/hub/faults.toml: the suite must notice all of them
   conformance --write-lines
                        writes the table of lines and their cases into spec/hub/README.md";
 
@@ -92,6 +93,11 @@ impl Options {
     /// Whether all cases are asked for.
     pub(super) fn is_whole(&self) -> bool {
         self.only.is_empty() && self.dialect.is_none()
+    }
+
+    /// Whether a fault is asked for: by a part of its name.
+    pub(super) fn takes_fault(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| name.contains(only))
     }
 
     /// Whether a case is asked for: by the beginning of its id, or by its line.
