@@ -193,6 +193,13 @@ impl Revocations {
         list?.iter_mut().find(|known| known.what == *what)
     }
 
+    /// Lets go of one before its time; whether it was there.
+    pub fn remove(&mut self, what: &RevokedBy) -> bool {
+        let before = self.len;
+        self.retain(|revocation| revocation.what != *what);
+        self.len < before
+    }
+
     /// Lets go of those whose tokens cannot be good any more; says how many.
     pub fn expire(&mut self, now_ms: u64) -> usize {
         let before = self.len;

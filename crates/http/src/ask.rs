@@ -133,13 +133,18 @@ impl Ask {
     }
 }
 
-fn names_topics(name: &str) -> bool {
+/// Whether a parameter names a topic, in any dialect.
+pub(crate) fn names_topics(name: &str) -> bool {
     name == "topic" || is_match(name)
 }
 
 /// Topics in the query, in either dialect: `topic=` is the legacy one (mercure.md, 1.2), `match=`, `match_exact=` and
 /// `match_urlpattern=` are the modern one (2.2).
-fn routing(query: &Pairs, limits: &Limits, patterns: &Patterns) -> Result<MatcherSet, Problem> {
+pub(crate) fn routing(
+    query: &Pairs,
+    limits: &Limits,
+    patterns: &Patterns,
+) -> Result<MatcherSet, Problem> {
     let asked: Vec<_> = query
         .iter()
         .filter(|(name, _)| names_topics(name))

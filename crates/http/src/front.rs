@@ -1,15 +1,15 @@
 //! A hub's front: what every request needs to know. One for each hub, shared by all its listeners.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidewire_auth::{Keys, Role};
 use tidewire_core::{MatcherSet, Patterns};
+use tidewire_engine::driver::Ender;
 #[cfg(target_os = "linux")]
 use tidewire_engine::driver::StreamEnd;
-use tidewire_engine::driver::pull::Ender;
 use tidewire_engine::{EndReason, Feed, ShardConfig, Share, Tally};
 use tidewire_log::{Append, AppendError, Appended, Event, Locate, Located, Log, Start};
 use tokio::sync::{Notify, oneshot};
@@ -27,7 +27,9 @@ use crate::place::{HUB_PATH, Place};
 use crate::plain::ReadyHeads;
 use crate::presence::{self, Presence};
 use crate::problem::Problem;
+use crate::revocations::{HubStore, MemoryStore, Revoked};
 use crate::slots::Slots;
+use crate::streams::{Post, Registration, Streams};
 use crate::tls::Tls;
 
 /// In so many places streams count what they do, so that two cores rarely meet at one.
@@ -76,6 +78,8 @@ pub struct Settings {
     pub clock: Clock,
     /// With it, the listeners of [`crate::serve`] speak TLS, and nothing else.
     pub tls: Option<Tls>,
+    /// Keeps revocations and what may be used once; else they are forgotten with the process.
+    pub store: Arc<dyn HubStore>,
 }
 
 impl Default for Settings {
@@ -101,6 +105,7 @@ impl Default for Settings {
                 })
             }),
             tls: None,
+            store: Arc::new(MemoryStore::default()),
         }
     }
 }
@@ -124,8 +129,8 @@ struct Inner {
     /// Told when draining begins.
     drain: Notify,
     ready: ReadyHeads,
-    /// What ends the streams that no shard's thread owns. Locked to add, to take out, and once to end them all.
-    enders: Mutex<slab::Slab<Ender>>,
+    streams: Arc<Streams>,
+    revoked: Revoked,
     #[cfg(target_os = "linux")]
     shards: Option<Arc<tidewire_engine::driver::epoll::Shards>>,
     /// After the shards, whose streams end with them: it hears of that.
@@ -137,7 +142,7 @@ impl Front {
     ///
     /// # Errors
     /// If the threads for subscribers cannot be started, the hub's URL is none, two sources of keys are for the same, or the
-    /// certificates of authorities cannot be read.
+    /// certificates of authorities or the store cannot be read.
     pub fn new(log: Arc<dyn Log>, settings: Settings) -> std::io::Result<Self> {
         let limits = settings.limits.patterns();
         let place = Place::new(&settings.hub_path, settings.hub_url.as_deref())
@@ -156,6 +161,8 @@ impl Front {
         let hook = settings.auth_hook.clone();
         let hook = hook.map(|settings| Hook::new(settings, fetcher));
         let slots = Slots::new(settings.limits.subscribers_max);
+        let streams = Streams::new();
+        let revoked = Revoked::load(Arc::clone(&settings.store), (settings.clock)())?;
         #[cfg(target_os = "linux")]
         let at_end = {
             let slots = Arc::clone(&slots);
@@ -164,12 +171,18 @@ impl Front {
         #[cfg(target_os = "linux")]
         let shards = match settings.shards {
             0 => None,
-            threads => Some(tidewire_engine::driver::epoll::Shards::start(
-                threads,
-                &settings.streams,
-                random_u64(),
-                at_end,
-            )?),
+            threads => {
+                let names = |index| Some(streams.names_of_thread(index));
+                let shards = tidewire_engine::driver::epoll::Shards::start_named(
+                    threads,
+                    &settings.streams,
+                    random_u64(),
+                    at_end,
+                    names,
+                )?;
+                streams.set_threads(&shards);
+                Some(shards)
+            }
         };
         let knows_readers = hook.is_some() || keyring.knows_readers();
         let presence = presence(&log, &settings, &patterns, knows_readers)?;
@@ -186,7 +199,8 @@ impl Front {
             draining: AtomicBool::new(false),
             drain: Notify::new(),
             ready: ReadyHeads::default(),
-            enders: Mutex::default(),
+            streams,
+            revoked,
             #[cfg(target_os = "linux")]
             shards,
             presence,
@@ -407,9 +421,7 @@ impl Front {
     pub async fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
         self.0.drain.notify_waiters();
-        for (_, ender) in self.enders().iter() {
-            ender.end(EndReason::Drain);
-        }
+        self.streams().end_tasks(EndReason::Drain);
         #[cfg(target_os = "linux")]
         if let Some(shards) = self.shards().cloned() {
             let deadline = self.settings().drain;
@@ -432,21 +444,22 @@ impl Front {
     }
 
     /// Notes what ends a stream; it ends at once if the hub is ending.
-    pub(crate) fn register(&self, ender: Ender) -> Registration {
-        let mut enders = self.enders();
-        let key = enders.insert(ender);
+    pub(crate) fn register(&self, ender: &Ender) -> Registration {
+        let registration = self.streams().register(Post::Stream(ender.clone()));
+        // After it was noted: draining begins before the noted are told.
         if self.is_draining() {
-            enders[key].end(EndReason::Drain);
+            ender.end(EndReason::Drain);
         }
-        drop(enders);
-        Registration {
-            front: self.clone(),
-            key,
-        }
+        registration
     }
 
-    fn enders(&self) -> std::sync::MutexGuard<'_, slab::Slab<Ender>> {
-        self.0.enders.lock().expect("nobody panics with this lock")
+    /// Every shard of the hub.
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.0.streams
+    }
+
+    pub(crate) fn revocations(&self) -> &Revoked {
+        &self.0.revoked
     }
 }
 
@@ -476,18 +489,6 @@ fn presence(
     let open = open.transpose().map_err(std::io::Error::other)?;
     let open = open.map(|matcher| MatcherSet::from_iter([matcher]));
     presence::Running::start(Arc::clone(log), clock, path, open, life).map(Some)
-}
-
-/// A stream that ends with the hub.
-pub(crate) struct Registration {
-    front: Front,
-    key: usize,
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.front.enders().remove(self.key);
-    }
 }
 
 /// Chance, for jitter and for ids that nobody guesses.
@@ -563,7 +564,7 @@ mod tests {
                 front.drain().await;
             }
             let stream = PullStream::new(&front.settings().streams, 1, subscription());
-            let registration = front.register(stream.ender());
+            let registration = front.register(&stream.ender());
             streams.push((stream, registration));
         }
         for (at, (mut stream, _registration)) in streams.into_iter().enumerate() {

@@ -4,13 +4,13 @@ use std::fmt;
 
 use tidewire_core::{Filter, Form, Grant};
 use tidewire_engine::driver::pull::PullStream;
-use tidewire_engine::{Checkpoint, Subscription};
+use tidewire_engine::{Checkpoint, Marks, Subscription};
 use tidewire_log::Start;
 
 use crate::front::{Front, random_u64};
 use crate::peer::Transport;
 use crate::presence;
-use crate::stream::{StreamBody, stream_id};
+use crate::stream::StreamBody;
 
 /// What an embedder subscribes to. Nothing narrows it further.
 #[derive(Clone, Debug)]
@@ -58,6 +58,7 @@ impl Front {
         if self.is_draining() {
             return Err(SubscribeError::Draining);
         }
+        let admitted = self.revocations().admit();
         let asked = format!("{:?}", subscribe.start);
         let located = self
             .locate(subscribe.start, subscribe.filter.routing.clone())
@@ -82,9 +83,9 @@ impl Front {
             gap: located.gap.map(|gap| (asked, gap)),
             form: subscribe.form,
             checkpoint: subscribe.checkpoint,
-            stream: stream_id(),
+            stream: String::new(),
             ends_ms: None,
-            marks: tidewire_engine::Marks::NONE,
+            marks: Marks::NONE,
         };
         let stream = PullStream::new(&self.settings().streams, random_u64(), subscription)
             .counted(self.share());
@@ -94,6 +95,7 @@ impl Front {
             Vec::new(),
             stream,
             slot.until_end(on_end),
+            admitted,
         ))
     }
 }

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use serde_json::{Value, json};
-use tidewire_core::{Cursor, Filter, Form, Position};
+use tidewire_core::{Cursor, Filter, Form, Grant, Position};
 use tidewire_engine::driver::pull::PullStream;
 use tidewire_engine::{Checkpoint, Subscription};
 use tidewire_log::{Gap, Located, Read, ReadAsk};
@@ -18,6 +18,8 @@ use crate::ask::Ask;
 use crate::counters::Reason;
 use crate::front::{Front, random_u64};
 use crate::problem::Problem;
+use crate::stream::in_shard_time;
+use crate::streams::Post;
 
 /// A page that has grown to this many bytes is answered, in bytes.
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -40,6 +42,7 @@ pub(crate) async fn read(
     ask: &Ask,
     filter: Filter,
     located: Located,
+    grant: &Grant,
 ) -> Result<Vec<u8>, Problem> {
     front.counting().pages.one();
     let deadline = Instant::now() + ask.page.wait;
@@ -59,8 +62,9 @@ pub(crate) async fn read(
             Problem::unavailable("as many subscribers are connected as this hub serves; ask without `wait`, or later")
                 .because(Reason::Subscribers)
         })?;
-        wait(front, &filter, page.next, deadline).await;
+        wait(front, &filter, page.next, deadline, grant).await;
         drop(slot);
+        front.still_good(grant)?;
     }
 }
 
@@ -114,8 +118,8 @@ async fn fill(front: &Front, filter: &Filter, events_max: usize, page: &mut Page
     false
 }
 
-/// Waits until something was published that the filter accepts.
-async fn wait(front: &Front, filter: &Filter, from: Position, deadline: Instant) {
+/// Waits until something was published that the filter accepts, or the grant ends.
+async fn wait(front: &Front, filter: &Filter, from: Position, deadline: Instant, grant: &Grant) {
     let subscription = Subscription {
         feed: front.feed().clone(),
         filter: filter.clone(),
@@ -124,10 +128,17 @@ async fn wait(front: &Front, filter: &Filter, from: Position, deadline: Instant)
         form: Form::Ndjson,
         checkpoint: Checkpoint::Off,
         stream: String::new(),
-        ends_ms: None,
-        marks: tidewire_engine::Marks::NONE,
+        ends_ms: grant
+            .expires_ms
+            .map(|ends_ms| in_shard_time(front, ends_ms)),
+        marks: front.streams().marks_of(grant),
     };
     let mut stream = PullStream::new(&front.settings().streams, random_u64(), subscription);
+    let _registration = front.streams().register(Post::Stream(stream.ender()));
+    // Once it can be told: a revocation that came before is seen here.
+    if front.still_good(grant).is_err() {
+        return;
+    }
     let something = poll_fn(|cx| match stream.poll_next(cx) {
         // A blank line is a heartbeat.
         Poll::Ready(Some(bytes)) if bytes.trim_ascii().is_empty() => {

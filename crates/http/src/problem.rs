@@ -115,6 +115,12 @@ impl Problem {
         .because(Reason::NotFound)
     }
 
+    /// Something that was there, perhaps, and is not.
+    pub(crate) fn gone(detail: &'static str) -> Self {
+        let title = "Nothing is here";
+        Self::new(StatusCode::NOT_FOUND, "not-found", title, detail).because(Reason::NotFound)
+    }
+
     /// The hub's own listeners show no figures.
     pub(crate) fn metrics_elsewhere() -> Self {
         let detail = "metrics are on the admin listener alone: start the hub with --admin-listen 127.0.0.1:9090 and ask there";

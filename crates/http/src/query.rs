@@ -95,6 +95,13 @@ impl Pairs {
     }
 }
 
+/// As they are: nothing is decoded.
+impl FromIterator<(String, String)> for Pairs {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
 /// `None` if it is not UTF-8.
 fn decode(bytes: &[u8]) -> Option<String> {
     let spaced: Cow<'_, [u8]> = if bytes.contains(&b'+') {

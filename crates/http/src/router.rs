@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, patch};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -15,7 +15,7 @@ use crate::ask::Path;
 use crate::counters::Reason;
 use crate::front::Front;
 use crate::problem::Problem;
-use crate::{presence, publish, site, stream};
+use crate::{presence, publish, revocations, site, stream, streams};
 
 const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
@@ -39,6 +39,15 @@ pub fn router(front: Front) -> Router {
         .route(
             &format!("{}/{{*rest}}", presence::path_of(front.place().path())),
             all_else(get(presence::subscriptions)),
+        )
+        .route("/streams/{id}", all_else(patch(streams::patch)))
+        .route(
+            "/revocations",
+            all_else(
+                get(revocations::list)
+                    .post(revocations::revoke)
+                    .delete(revocations::forget),
+            ),
         )
         .route("/healthz", all_else(get(site::healthz)))
         .route("/readyz", all_else(get(site::readyz)))
@@ -92,9 +101,17 @@ fn methods(front: &Front, path: &str) -> Option<&'static str> {
         path if path == place.metadata_path() => front.has_metadata().then_some(PAGE_METHODS),
         "/healthz" | "/readyz" | "/openapi.json" => Some(PAGE_METHODS),
         path if presence::has(front, path) => Some(PAGE_METHODS),
+        "/revocations" => Some(revocations::METHODS),
+        path if is_stream(path) => Some(streams::METHODS),
         path if path.len() > "/topics/".len() && path.starts_with("/topics/") => Some(HUB_METHODS),
         path => site::asset(path).map(|_| PAGE_METHODS),
     }
+}
+
+/// Whether a path is that of a stream, though there may be none of that id.
+fn is_stream(path: &str) -> bool {
+    path.strip_prefix("/streams/")
+        .is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 /// The first to see a request and the last to see its answer.

@@ -26,6 +26,8 @@ use crate::takeover::Rest;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often the log is told the time, by which it drops what has ended.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+/// How many times as often as it lets go of revocations that are over.
+const EXPIRE_EVERY: u64 = 60;
 
 /// Serves a hub on these listeners until `shutdown` resolves; then ends every stream between frames and answers running
 /// publishes, for [`crate::Settings::drain`] at most. Meanwhile the log is told the time, so that retention by age goes on.
@@ -57,8 +59,11 @@ pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Fu
 async fn maintain(front: Front) {
     let mut tick = tokio::time::interval(MAINTAIN_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for round in 0_u64.. {
         tick.tick().await;
+        if round % EXPIRE_EVERY == 0 {
+            front.revocations().expire(front.now_ms()).await;
+        }
         let front = front.clone();
         // Dropping segments touches the disk.
         let _ = tokio::task::spawn_blocking(move || front.log().maintain(front.now_ms())).await;

@@ -24,14 +24,16 @@ use crate::accept::Answer;
 use crate::access_log::Entry;
 use crate::ask::{Ask, Asked, Path};
 use crate::counters::Reason;
-use crate::front::{Front, Registration, random, random_u64};
+use crate::front::{Front, random_u64};
 use crate::http2::{Handover, Opening};
 use crate::peer::Transport;
 use crate::presence::{self, Arrival};
 use crate::problem::Problem;
 use crate::publish::{FORM_TYPE, media_type};
 use crate::refusal;
+use crate::revocations::Admitted;
 use crate::slots::{Seat, Slot};
+use crate::streams::Registration;
 use crate::takeover::{self, Adoption, Takeover};
 use crate::{body, page, router, token};
 
@@ -133,6 +135,7 @@ struct Stream<P> {
     ask: Ask,
     headers: HeaderMap,
     subscription: Subscription,
+    admitted: Admitted,
     place: P,
     arrival: Option<Box<Arrival>>,
 }
@@ -143,6 +146,7 @@ async fn try_subscribe<P>(
     asked: Asked<'_>,
     take_place: impl FnOnce(Form) -> Option<P>,
 ) -> Result<Subscribed<P>, Problem> {
+    let admitted = front.revocations().admit();
     let request = asked.request;
     let grant = token::grant(front, request, Role::Subscriber, asked.manner, &asked.pairs).await?;
     let ask = Ask::parse(&asked, front.limits(), front.patterns(), front.now_ms())?;
@@ -171,7 +175,7 @@ async fn try_subscribe<P>(
         return Ok(Subscribed::Answered(answer(headers, Body::new(Untold))));
     }
     if ask.answer == Answer::Page {
-        let body = page::read(front, &ask, filter, located).await?;
+        let body = page::read(front, &ask, filter, located, &grant).await?;
         return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
     }
     let place = take_place(ask.form).ok_or_else(|| {
@@ -192,6 +196,7 @@ async fn try_subscribe<P>(
         ask,
         headers,
         subscription,
+        admitted,
         place,
         arrival,
     })))
@@ -276,25 +281,17 @@ fn subscription(
         gap: located.gap.map(|gap| (ask.from.asked.clone(), gap)),
         form: ask.form,
         checkpoint: ask.checkpoint,
-        stream: stream_id(),
+        // Its shard names it.
+        stream: String::new(),
         ends_ms: grant
             .expires_ms
             .map(|ends_ms| in_shard_time(front, ends_ms)),
-        marks: tidewire_engine::Marks::NONE,
+        marks: front.streams().marks_of(grant),
     }
 }
 
-/// Nobody guesses it: who knows it may change the stream.
-pub(crate) fn stream_id() -> String {
-    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
-    random::<16>()
-        .into_iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
-}
-
 /// A time of day on the shards' clock.
-fn in_shard_time(front: &Front, time_ms: u64) -> u64 {
+pub(crate) fn in_shard_time(front: &Front, time_ms: u64) -> u64 {
     now_ms().saturating_add(time_ms.saturating_sub(front.now_ms()))
 }
 
@@ -334,7 +331,7 @@ async fn open(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response 
     let on_end = stream.place.until_end(on_end);
     answer(
         stream.headers,
-        Body::new(StreamBody::new(front, first, pull, on_end)),
+        Body::new(StreamBody::new(front, first, pull, on_end, stream.admitted)),
     )
 }
 
@@ -347,6 +344,7 @@ fn opening(front: &Front, request: &Parts, stream: Stream<Seat>) -> Opening {
         headers,
         first: first_bytes(&stream.ask),
         subscription: stream.subscription,
+        admitted: stream.admitted,
         seat: stream.place,
         arrival: stream.arrival,
         on_end,
@@ -373,6 +371,7 @@ fn adoption(front: &Front, request: &Parts, stream: Stream<Slot>) -> Adoption {
         head,
         framing,
         subscription: stream.subscription,
+        admitted: stream.admitted,
         slot: stream.place,
         arrival: stream.arrival,
         on_end,
@@ -394,12 +393,20 @@ pub struct StreamBody {
 }
 
 impl StreamBody {
-    pub(crate) fn new(front: &Front, first: Vec<u8>, stream: PullStream, on_end: OnEnd) -> Self {
+    pub(crate) fn new(
+        front: &Front,
+        first: Vec<u8>,
+        stream: PullStream,
+        on_end: OnEnd,
+        admitted: Admitted,
+    ) -> Self {
+        let registration = front.register(&stream.ender());
+        front.catch_up(admitted);
         Self {
             first: first.into(),
             on_end: Some(on_end),
-            _registration: front.register(stream.ender()),
-            stream,
+            stream: stream.named(registration.names()),
+            _registration: registration,
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use crate::date::http_date;
 use crate::front::{Front, random_u64};
 use crate::presence::{self, Arrival};
+use crate::revocations::Admitted;
 use crate::slots::Slot;
 
 /// What a subscriber's stream begins with.
@@ -21,6 +22,7 @@ pub(crate) struct Adoption {
     pub(crate) head: Vec<u8>,
     pub(crate) framing: Framing,
     pub(crate) subscription: Subscription,
+    pub(crate) admitted: Admitted,
     pub(crate) slot: Slot,
     /// Whom others will see, if presence is on.
     pub(crate) arrival: Option<Box<Arrival>>,
@@ -76,6 +78,7 @@ impl Stream for TcpStream {
                     adoption.subscription,
                     on_end,
                 );
+                front.catch_up(adoption.admitted);
             }
             Err(error) => tracing::error!(%error, "a socket could not be taken back"),
         }
@@ -96,7 +99,9 @@ pub(crate) fn solo<S: Stream>(stream: S, front: &Front, adoption: Adoption) -> R
         adoption.slot.until_end(on_end),
     )
     .counted(front.share());
-    let registration = front.register(solo.ender());
+    let registration = front.register(&solo.ender());
+    let solo = solo.named(registration.names());
+    front.catch_up(adoption.admitted);
     Box::pin(async move {
         solo.await;
         drop(registration);

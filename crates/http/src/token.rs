@@ -62,6 +62,7 @@ pub(crate) async fn grant(
     };
     decided(front, request, &question, query)
         .await
+        .and_then(|grant| in_force(front, &question, grant))
         .map_err(|denied| {
             let (problem, dialect) = match &denied {
                 No::Token(refusal) => {
@@ -85,6 +86,15 @@ enum No {
     Token(Refusal),
     Keys(Unfetched),
     Hook(HookRefusal),
+}
+
+/// Whoever said yes: nobody has taken it back since.
+fn in_force(front: &Front, question: &Question<'_>, grant: Grant) -> Result<Grant, No> {
+    if question.presented.is_some() || grant.subject.is_some() {
+        let checked = front.revocations().check(&grant, question.now_ms);
+        checked.map_err(No::Token)?;
+    }
+    Ok(grant)
 }
 
 /// By a key of the hub, if one verifies the token; else by the hook, if there is one.
@@ -226,10 +236,15 @@ fn cookie<'a>(request: &'a Parts, name: &str) -> Option<&'a str> {
 
 /// A request's target for the log: without the token that its query may hold.
 pub(crate) fn redacted(uri: &http::Uri) -> String {
-    match (uri.path(), uri.query()) {
-        ("", _) => "-".to_owned(),
-        (path, None) => path.to_owned(),
-        (path, Some(query)) => format!("{path}?{}", redacted_query(query)),
+    let path = match uri.path() {
+        "" => return "-".to_owned(),
+        // Who knows a stream's id may change the stream.
+        path if path.starts_with("/streams/") => format!("/streams/{REDACTED}"),
+        path => path.to_owned(),
+    };
+    match uri.query() {
+        None => path,
+        Some(query) => format!("{path}?{}", redacted_query(query)),
     }
 }
 
@@ -380,6 +395,7 @@ mod tests {
             ),
             ("http://u:secret@h/a?topic=b", "/a?topic=b"),
             ("/a?&&topic", "/a?&&topic"),
+            ("/streams/7e87b45a", "/streams/REDACTED"),
         ];
         for (target, want) in table {
             assert_eq!(redacted(&target.parse().unwrap()), want, "{target}");

@@ -78,6 +78,8 @@ reasons! {
     HookDenied "hook_denied",
     /// The authorization hook does not answer, or not so that it can be understood.
     HookFailed "hook_failed",
+    /// A stream is to be changed with somebody else's token.
+    StreamHolder "stream_holder",
     /// A parameter is wrong.
     BadParameter "bad_parameter",
     /// The event cannot be published.

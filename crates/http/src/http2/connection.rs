@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 use super::bell::{Bell, Task};
 use super::exchange::{self, Exchange, Opened};
 use super::handover::Handover;
+use super::mailbox::Mailbox;
 use super::pulse::{Pulse, Sign};
 use super::sink::{Look, StreamSink};
 use super::socket::Socket;
@@ -24,6 +25,7 @@ use crate::front::{Front, random_u64};
 use crate::peer::Peer;
 use crate::presence;
 use crate::slots::SharedPlace;
+use crate::streams::{Post, Registration};
 
 /// How many rounds the task takes before it lets others run.
 const ROUNDS_MAX: usize = 16;
@@ -41,6 +43,8 @@ pub(super) struct Connection {
     /// Rings when a commit or a load concerns the shard.
     commits: Arc<Bell>,
     shard: Shard<StreamSink>,
+    mailbox: Arc<Mailbox>,
+    _registration: Registration,
     /// Somebody joined or can take more; or the budget of the last step was spent.
     step_is_due: bool,
     step_at_ms: Option<u64>,
@@ -84,8 +88,15 @@ impl Connection {
             Waker::from(Arc::clone(&commits)),
         );
         shard.count_into(front.share());
+        let mailbox = Mailbox::new(&task);
+        let registration = front
+            .streams()
+            .register(Post::Connection(Arc::clone(&mailbox)));
+        shard.name_with(registration.names());
         Self {
             shard,
+            mailbox,
+            _registration: registration,
             place: Arc::new(front.slots().shared()),
             router,
             peer,
@@ -143,6 +154,10 @@ impl Connection {
         if self.line.streams.take() {
             self.look_after_streams(now_ms);
         }
+        for order in self.mailbox.take() {
+            self.shard.obey(order);
+            self.step_is_due = true;
+        }
         let is_told = self.commits.take();
         let is_time = self.step_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
         if is_told || is_time || self.step_is_due {
@@ -197,6 +212,7 @@ impl Connection {
         if self.is_draining {
             self.shard.end(key, EndReason::Drain);
         }
+        self.front.catch_up(opening.admitted);
         self.step_is_due = true;
     }
 
@@ -390,6 +406,7 @@ fn end_unopened(on_end: Option<OnEnd>) {
 /// However the task ends, everyone is told.
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.mailbox.close();
         let now_ms = now_ms();
         let reason = if self.is_draining {
             EndReason::Drain

@@ -7,6 +7,7 @@ use tidewire_engine::Subscription;
 use tidewire_engine::driver::OnEnd;
 
 use crate::presence::Arrival;
+use crate::revocations::Admitted;
 use crate::slots::{Seat, SharedPlace};
 
 /// A stream to be opened.
@@ -16,6 +17,7 @@ pub(crate) struct Opening {
     /// What comes before everything that the shard says.
     pub(crate) first: Vec<u8>,
     pub(crate) subscription: Subscription,
+    pub(crate) admitted: Admitted,
     pub(crate) seat: Seat,
     /// Whom others will see, if presence is on.
     pub(crate) arrival: Option<Box<Arrival>>,

@@ -16,6 +16,7 @@ mod body;
 mod connection;
 mod exchange;
 mod handover;
+mod mailbox;
 mod pulse;
 mod sink;
 mod socket;
@@ -26,6 +27,7 @@ use h2::server::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use handover::{Handover, Opening};
+pub(crate) use mailbox::Mailbox;
 
 use crate::front::Front;
 use crate::limits::Limits;

@@ -125,6 +125,8 @@ struct Place<'a> {
 impl Publisher {
     /// Checks an event of a publish, every part of it.
     fn event(&self, front: &Front, raw: RawEvent<'_>, place: Place<'_>) -> Result<Event, Problem> {
+        // A batch may go on for longer than its publisher may publish.
+        front.still_good(&self.grant)?;
         let mut event = raw.check(&Rules {
             limits: front.limits(),
             place: front.place(),

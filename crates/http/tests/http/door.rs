@@ -269,7 +269,7 @@ fn the_description_is_true() {
         serde_json::from_str(&server.get("/openapi.json").body).unwrap();
     let paths = description["paths"].as_object().unwrap();
     for (path, operations) in paths {
-        let target = path.replace("{topic}", "a");
+        let target = path.replace("{topic}", "a").replace("{id}", "a");
         let allowed = server.ask(&format!("OPTIONS {target} HTTP/1.1\r\nHost: localhost"), "");
         let allowed = allowed.header("allow").unwrap_or_default().to_lowercase();
         for method in operations.as_object().unwrap().keys() {

@@ -156,7 +156,7 @@ fn the_same_key_stores_nothing_twice() {
     assert_eq!(server.front.counters().duplicates, 3);
 }
 
-const SECRET: &[u8] = b"!ChangeThisMercureHubJWTSecretKey!";
+pub(crate) const SECRET: &[u8] = b"!ChangeThisMercureHubJWTSecretKey!";
 
 pub(crate) fn with_keys(anonymous: Anonymous) -> Server {
     start_with(|settings| use_keys(settings, anonymous))

@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    pub(super) fn piece(&self, body: &mut RecvStream) -> Option<Result<String, h2::Error>> {
+    pub(crate) fn piece(&self, body: &mut RecvStream) -> Option<Result<String, h2::Error>> {
         let data = patiently("data", body.data());
         self.runtime.block_on(data).map(|data| {
             let data = data?;

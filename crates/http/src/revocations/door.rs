@@ -1,0 +1,191 @@
+//! `/revocations`: for who may publish to every topic. Takes tokens back, says which are taken back, and gives them back.
+
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use serde_json::{Value, json};
+use tidewire_auth::{Revocation, RevocationError, Role};
+
+use super::body::{Named, Until, rfc3339};
+use crate::body::collect;
+use crate::counters::Reason;
+use crate::front::Front;
+use crate::manner::Manner;
+use crate::problem::Problem;
+use crate::publish::media_type;
+use crate::query::Pairs;
+use crate::token;
+
+/// The methods of `/revocations`.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+
+/// A revocation is no longer than this, in bytes.
+const BODY_BYTES_MAX: usize = 8 << 10;
+
+/// `POST`: takes tokens back.
+pub(crate) async fn revoke(State(front): State<Front>, request: Request) -> Response {
+    let (request, body) = request.into_parts();
+    or_refused(try_revoke(&front, &request, body).await)
+}
+
+/// `GET`: which are taken back.
+pub(crate) async fn list(State(front): State<Front>, request: Request) -> Response {
+    let (request, _) = request.into_parts();
+    or_refused(try_list(&front, &request).await)
+}
+
+/// `DELETE`: gives some back, named in the query as they were in the body.
+pub(crate) async fn forget(State(front): State<Front>, request: Request) -> Response {
+    let (request, _) = request.into_parts();
+    or_refused(try_forget(&front, &request).await)
+}
+
+fn or_refused(answer: Result<Response, Problem>) -> Response {
+    answer.unwrap_or_else(|problem| {
+        tracing::debug!(why = problem.detail(), "revocation refused");
+        problem.into_response()
+    })
+}
+
+/// Whoever may publish to every topic may do all that a publisher's token allows anyhow. A hub that asks nobody for a token
+/// must not let anybody end others' streams.
+async fn authorize(front: &Front, request: &Parts, query: &Pairs) -> Result<(), Problem> {
+    if !front.keyring().knows_anybody() && front.hook().is_none() {
+        return Err(Problem::forbidden(
+            Reason::TokenNoKey,
+            "this hub has no keys, so nobody can show that it may revoke: start it with --publisher-key-file, \
+             and send a token that may publish to `*` (`tidewire token --publish '*'`)",
+        ));
+    }
+    let grant = token::grant(front, request, Role::Publisher, Manner::Ours, query).await?;
+    if !token::is_presented(front, request, Manner::Ours, query) {
+        return Err(Problem::refused(&tidewire_auth::Refusal::Missing(
+            Role::Publisher,
+        )));
+    }
+    match grant.publish.is_any() {
+        true => Ok(()),
+        false => Err(Problem::topic_not_granted("*")),
+    }
+}
+
+async fn try_revoke(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    authorize(front, request, &Pairs::of(&request.uri)?).await?;
+    if media_type(request).as_deref() != Some("application/json") {
+        return Err(Problem::content_type(
+            "a revocation is sent as application/json: {\"token_id\": \"...\"}, {\"subject\": \"...\"} or {\"topic\": \"...\"}",
+        ));
+    }
+    let bytes = collect(front, body, BODY_BYTES_MAX, "a revocation").await?;
+    let named = Named::read(&bytes)?;
+    let now_ms = front.now_ms();
+    let revocation = Revocation {
+        what: named.what()?,
+        revoked_ms: now_ms,
+        until_ms: named.until_ms(now_ms)?,
+    };
+    let (kept, ended) = add(front, revocation).await?;
+    let mut document = document(&kept);
+    document["ended"] = ended.into();
+    Ok(answer(&document))
+}
+
+/// In force first, then kept, then answered: what fails in between has refused somebody too early, never too late.
+async fn add(front: &Front, revocation: Revocation) -> Result<(Revocation, usize), Problem> {
+    let revoked = front.revocations();
+    let writing = revoked.writing.lock().await;
+    let target = front.target_of(&revocation.what);
+    revoked
+        .add(revocation.clone(), target.clone(), front.now_ms())
+        .map_err(|error| refused(&error))?;
+    let ending = front.streams().end(target);
+    // As it is with what was revoked of the same before.
+    let kept = {
+        let all = revoked.kept();
+        let same = all.set.iter().find(|known| known.what == revocation.what);
+        same.cloned().unwrap_or(revocation)
+    };
+    let keep = kept.clone();
+    let stored = revoked.with_store(move |store| store.keep(&keep)).await;
+    drop(writing);
+    let ended = ending.await;
+    tracing::info!(what = ?kept.what, ended, "revoked");
+    stored.map_err(|error| {
+        tracing::error!(%error, "a revocation is not kept");
+        Problem::unavailable(format!(
+            "it is in force, and {ended} streams have ended, but it is not kept, and would be lost with the hub's next start: {error}. Try again"
+        ))
+    })?;
+    Ok((kept, ended))
+}
+
+fn refused(error: &RevocationError) -> Problem {
+    match error {
+        RevocationError::Full { .. } => Problem::unavailable(format!(
+            "{error}; let some end by saying `until`, or take some back with DELETE"
+        )),
+        error => Problem::bad_parameter(error.to_string()),
+    }
+}
+
+async fn try_list(front: &Front, request: &Parts) -> Result<Response, Problem> {
+    authorize(front, request, &Pairs::of(&request.uri)?).await?;
+    let now_ms = front.now_ms();
+    let all: Vec<Value> = {
+        let kept = front.revocations().kept();
+        let in_force = |one: &&Revocation| one.until_ms.is_none_or(|until| until > now_ms);
+        kept.set.iter().filter(in_force).map(document).collect()
+    };
+    Ok(answer(&json!({ "revocations": all })))
+}
+
+async fn try_forget(front: &Front, request: &Parts) -> Result<Response, Problem> {
+    let query = Pairs::of(&request.uri)?;
+    authorize(front, request, &query).await?;
+    let what = Named {
+        token_id: query.once("token_id")?.map(str::to_owned),
+        subject: query.once("subject")?.map(str::to_owned),
+        topic: query.once("topic")?.map(str::to_owned),
+        issuer: query.once("issuer")?.map(str::to_owned),
+        until: None::<Until>,
+    }
+    .what()?;
+    let revoked = front.revocations();
+    let _writing = revoked.writing.lock().await;
+    if !revoked.kept().set.iter().any(|known| known.what == what) {
+        return Err(Problem::gone(
+            "no such tokens are revoked; GET /revocations lists what is",
+        ));
+    }
+    // Stored first: what fails in between refuses somebody for too long, never too short.
+    let gone = what.clone();
+    revoked
+        .with_store(move |store| store.forget(&[gone]))
+        .await
+        .map_err(|error| Problem::unavailable(format!("it stays in force: {error}; try again")))?;
+    let mut kept = revoked.change();
+    kept.set.remove(&what);
+    revoked
+        .is_empty
+        .store(kept.set.is_empty(), Ordering::SeqCst);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn document(revocation: &Revocation) -> Value {
+    let mut document = json!(Named::of(revocation));
+    document["revoked"] = rfc3339(revocation.revoked_ms).into();
+    document
+}
+
+fn answer(document: &Value) -> Response {
+    let mut response = Response::new(Body::from(format!("{document}\n")));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,152 @@
+//! `PATCH /streams/{id}`: a running stream gets another grant, and other topics if it asks for them.
+//!
+//! Whoever knows the id, which nobody guesses, may renew the stream with any token of its holder's, or, if nobody holds it,
+//! with any at all. What the token does not grant the stream has no more, live and replay alike.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use tidewire_auth::Role;
+use tidewire_core::Grant;
+use tidewire_engine::{Order, ReviseError, Revised, Revision};
+use tokio::sync::oneshot;
+
+use super::answer;
+use super::body::{Kind, Reading};
+use crate::ask;
+use crate::body::collect;
+use crate::counters::Reason;
+use crate::front::Front;
+use crate::manner::Manner;
+use crate::problem::Problem;
+use crate::publish::{FORM_TYPE, media_type};
+use crate::query::Pairs;
+use crate::stream::in_shard_time;
+use crate::token;
+
+/// The methods of a stream.
+pub(crate) const METHODS: &str = "PATCH, OPTIONS";
+
+const PREFIX: &str = "/streams/";
+
+pub(crate) async fn patch(State(front): State<Front>, request: Request) -> Response {
+    let (request, body) = request.into_parts();
+    match revise(&front, &request, body).await {
+        Ok(response) => response,
+        Err(problem) => {
+            tracing::debug!(why = problem.detail(), "renewal refused");
+            problem.into_response()
+        }
+    }
+}
+
+async fn revise(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
+    let query = Pairs::of(&request.uri)?;
+    let admitted = front.revocations().admit();
+    let grant = token::grant(front, request, Role::Subscriber, Manner::Ours, &query).await?;
+    if let Some((name, _)) = query.iter().find(|(name, _)| ask::names_topics(name)) {
+        return Err(Problem::bad_parameter(format!(
+            "`{name}` has no meaning in this URL: topics that a stream is to have stand in the body"
+        )));
+    }
+    let revision = revision(front, request, body, &grant).await?;
+    let id = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    let revised = order(front, id, revision).await?;
+    // Its token may have been revoked meanwhile.
+    front.catch_up(admitted);
+    let mut document = answer::of(&revised, grant.expires_ms);
+    document["stream"] = id.into();
+    let mut response = Response::new(Body::from(format!("{document}\n")));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn revision(
+    front: &Front,
+    request: &Parts,
+    body: Body,
+    grant: &Grant,
+) -> Result<Revision, Problem> {
+    let limits = front.limits();
+    let bytes = collect(front, body, limits.query_bytes_max, "query_bytes_max").await?;
+    let kind = match media_type(request).as_deref() {
+        Some("application/json" | "application/merge-patch+json") => Kind::Json,
+        Some(FORM_TYPE) => Kind::Form,
+        None if bytes.is_empty() => Kind::Form,
+        have => {
+            let have = have.map_or("none".to_owned(), |have| format!("{have:?}"));
+            return Err(Problem::content_type(format!(
+                "the content type is {have}; say the stream's topics as application/json or {FORM_TYPE}, or send no body to renew its grant alone"
+            )));
+        }
+    };
+    let reading = Reading {
+        limits,
+        patterns: front.patterns(),
+    };
+    Ok(Revision {
+        topics: reading.topics(kind, &bytes)?,
+        topics_max: limits.filters_per_stream_max,
+        private: match front.presence() {
+            Some(presence) => presence.readable(grant),
+            None => grant.private.clone(),
+        },
+        ends_ms: grant
+            .expires_ms
+            .map(|ends_ms| in_shard_time(front, ends_ms)),
+        marks: front.streams().marks_of(grant),
+    })
+}
+
+/// Has the stream's shard revise it.
+async fn order(front: &Front, id: &str, revision: Revision) -> Result<Revised, Problem> {
+    let (sender, answer) = oneshot::channel();
+    let topics_max = revision.topics_max;
+    let is_there = front.streams().order(id, |key| Order::Revise {
+        key,
+        revision: Box::new(revision),
+        done: Box::new(move |revised| {
+            // Whoever asked may have gone.
+            let _ = sender.send(revised);
+        }),
+    });
+    if !is_there {
+        return Err(gone());
+    }
+    match tokio::time::timeout(front.limits().commit_time_max, answer).await {
+        Ok(Ok(Ok(revised))) => Ok(revised),
+        Ok(Ok(Err(error))) => Err(refused(error, topics_max)),
+        // Its shard went with it.
+        Ok(Err(_)) => Err(gone()),
+        // A task that nobody polls, for its client reads nothing: it will be done before anything else is.
+        Err(_) => Err(Problem::unavailable(
+            "the stream stands still, for its client does not read; try again in a moment",
+        )),
+    }
+}
+
+fn gone() -> Problem {
+    Problem::gone(
+        "no such stream is running: it has ended, or another hub has it. Subscribe again, from its last event id",
+    )
+}
+
+fn refused(error: ReviseError, topics_max: usize) -> Problem {
+    match error {
+        ReviseError::Holder => Problem::forbidden(
+            Reason::StreamHolder,
+            "the stream runs on the grant of another subject or issuer; renew it with a token of its own holder's",
+        ),
+        ReviseError::NoTopic => Problem::bad_parameter(
+            "no topic would be left to the stream; to end it, close its connection",
+        ),
+        ReviseError::TooMany { count } => Problem::bad_parameter(format!(
+            "the stream would have {count} topics; one takes at most {topics_max} (filters_per_stream_max)"
+        )),
+        _ => gone(),
+    }
+}
