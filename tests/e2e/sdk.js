@@ -7,7 +7,9 @@ import { pause, until } from "./hub.js";
 const SERVED = new URL("../../crates/http/assets/sdk/", import.meta.url);
 
 /** Keeps what came in sessionStorage, so that a reload does not lose it; an error in a listener ends in `tab.faults`. */
-const PAGE = `<!doctype html><title>sdk</title><script type="module">
+const PAGE = `<!doctype html><title>sdk</title>
+<script src="/sdk/tidewire-old.js"></script><script>window.OldSource = TidewireSource;</script>
+<script type="module">
   import { TidewireSource } from "/sdk/tidewire.js";
   const note = (line) => sessionStorage.setItem("seen", (sessionStorage.getItem("seen") ?? "") + JSON.stringify(line) + "\\n");
   Object.assign(window, { TidewireSource, sources: [] });
@@ -28,14 +30,21 @@ const PAGE = `<!doctype html><title>sdk</title><script type="module">
   window.ready = true;
 </script>`;
 
+/** Answers a request for the test's page or the SDK by `give(contentType, body)`; false if it is for something else. */
+export function serveSdk(url, give) {
+  const { pathname } = new URL(url, "http://x");
+  if (pathname === "/sdk-test.html") give("text/html", PAGE);
+  else if (pathname.startsWith("/sdk/")) give("text/javascript", readFileSync(new URL(pathname.slice("/sdk/".length), SERVED), "utf8"));
+  else return false;
+  return true;
+}
+
 /** A browser's profile whose pages find the test's page and the SDK as it is built on any origin. */
 export async function openContext(browser) {
   const context = await browser.newContext();
-  await context.route("**/sdk-test.html*", (route) => route.fulfill({ contentType: "text/html", body: PAGE }));
-  await context.route("**/sdk/tidewire*.js", (route) => {
-    const name = new URL(route.request().url()).pathname.split("/").at(-1);
-    return route.fulfill({ contentType: "text/javascript", body: readFileSync(new URL(name, SERVED), "utf8") });
-  });
+  for (const pattern of ["**/sdk-test.html*", "**/sdk/*.js"]) {
+    await context.route(pattern, (route) => serveSdk(route.request().url(), (contentType, body) => route.fulfill({ contentType, body })));
+  }
   return context;
 }
 

@@ -37,6 +37,21 @@ const REQUIREMENTS: &[Requirement] = &[
         purpose: "opens the page as users do",
     },
     Requirement {
+        programs: &["firefox-esr", "firefox"],
+        package: "firefox-esr",
+        purpose: "another engine that reads event streams",
+    },
+    Requirement {
+        programs: &["WebKitWebDriver"],
+        package: "webkit2gtk-driver",
+        purpose: "a third one",
+    },
+    Requirement {
+        programs: &["Xvfb"],
+        package: "xvfb",
+        purpose: "a display for it that nobody sees",
+    },
+    Requirement {
         programs: &["nginx"],
         package: "nginx-light",
         purpose: "stands in front of the hub; Debian also starts it as a service, on port 80",
