@@ -291,6 +291,22 @@ impl Key {
         jwk::parse_private(&jwk::object(text)?)
     }
 
+    /// A key that signs from a file, whatever its form: a private key as in [`Key::private`], or the bytes of a shared secret, which
+    /// is for HS256 where nothing is said. It signs with this algorithm, or the first that it can.
+    ///
+    /// # Errors
+    /// If it is none, is too weak, or is not for the algorithm; or if this build cannot sign.
+    pub fn signing(bytes: &[u8], algorithm: Option<Algorithm>) -> Result<Self, KeyError> {
+        if der::is_pem(bytes) || jwk::is_json(bytes) {
+            let key = Self::private(bytes)?;
+            return match algorithm {
+                Some(algorithm) => key.allowing(algorithm.into()),
+                None => Ok(key),
+            };
+        }
+        Self::hmac(bytes, algorithm.unwrap_or_default())
+    }
+
     /// For these algorithms only.
     ///
     /// # Errors

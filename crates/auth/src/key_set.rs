@@ -36,7 +36,13 @@ impl KeySet {
         }
         if jwk::is_json(bytes) {
             if jwk::object(bytes)?.contains_key("keys") {
-                return Ok(Self::parse_jwks(bytes)?.allowing(allowed));
+                let set = Self::parse_jwks(bytes)?;
+                let (had, set) = (set.len(), set.allowing(allowed));
+                // One with no key at all would let nobody in, and not say why.
+                return match allowed.iter().next() {
+                    Some(first) if set.is_empty() && had > 0 => Err(KeyError::Algorithm(first)),
+                    _ => Ok(set),
+                };
             }
             return Key::jwk(bytes)?.allowing(allowed).map(Self::from);
         }

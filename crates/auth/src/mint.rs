@@ -7,17 +7,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use tidewire_core::Dialect;
 
-use crate::jws::TOKEN_BYTES_MAX;
-use crate::{Claims, Key, SELECTORS_MAX, signature};
+use crate::jws::{Jws, TOKEN_BYTES_MAX};
+use crate::{Claims, Key, Refusal, SELECTORS_MAX, signature};
 
 /// Why no token was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MintError {
     /// More than [`SELECTORS_MAX`] selectors in one role.
     Selectors(usize),
     /// It would be longer than [`TOKEN_BYTES_MAX`]; the value is its length in bytes.
     TooLong(usize),
+    /// A modern token must have this claim.
+    Missing(&'static str),
+    /// A hub would refuse it whatever its signature; says why.
+    Refused(Refusal),
     /// The key is a public one, or this build cannot sign (feature `verify`).
     Unsigned,
 }
@@ -33,6 +37,8 @@ impl fmt::Display for MintError {
                 f,
                 "the token would have {bytes} bytes; hubs take at most {TOKEN_BYTES_MAX}"
             ),
+            Self::Missing(claim) => write!(f, "an access token must have `{claim}`"),
+            Self::Refused(refusal) => write!(f, "no hub would take it: {refusal}"),
             Self::Unsigned => write!(
                 f,
                 "nothing can be signed with this key: a private key or a shared secret is wanted"
@@ -52,6 +58,17 @@ pub fn mint(claims: &Claims, key: &Key) -> Result<String, MintError> {
     if count > SELECTORS_MAX {
         return Err(MintError::Selectors(count));
     }
+    if claims.dialect() == Dialect::Modern {
+        // mercure.md, 2.32 to 2.34.
+        let has = [
+            ("iss", claims.issuer.is_some()),
+            ("aud", !claims.audience.is_empty()),
+            ("exp", claims.expires_ms.is_some()),
+        ];
+        if let Some((claim, _)) = has.into_iter().find(|(_, has)| !has) {
+            return Err(MintError::Missing(claim));
+        }
+    }
     let algorithm = key.algorithms.iter().next().ok_or(MintError::Unsigned)?;
     let typ = match claims.dialect() {
         Dialect::Legacy => "JWT",
@@ -68,5 +85,8 @@ pub fn mint(claims: &Claims, key: &Key) -> Result<String, MintError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(MintError::TooLong(token.len()));
     }
+    // Read as a hub reads it: what it would not take should not be handed out.
+    let jws = Jws::parse(&token).map_err(MintError::Refused)?;
+    Claims::parse(&jws.payload, jws.dialect()).map_err(MintError::Refused)?;
     Ok(token)
 }

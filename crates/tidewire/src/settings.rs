@@ -178,20 +178,21 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDEWIRE_ANONYMOUS", value_name = "none|subscribe|all")]
     pub(crate) anonymous: Option<Anonymous>,
 
-    /// File with the key that publishers' tokens are signed with (its text, without a line end)
+    /// File with the key that publishers' tokens are checked with: a shared secret (its text, without a line end), or a public key as
+    /// PEM, certificate, JWK or JWK set
     #[arg(long, env = "TIDEWIRE_PUBLISHER_KEY_FILE", value_name = "FILE")]
     pub(crate) publisher_key_file: Option<PathBuf>,
 
-    /// The algorithm of the publishers' key
+    /// The algorithm of the publishers' key: HS256, RS256, PS256, ES256 (each also 384, the first three 512), EdDSA
     #[arg(
         long,
         env = "TIDEWIRE_PUBLISHER_KEY_ALG",
-        value_name = "HS256|HS384|HS512",
+        value_name = "ALG",
         default_value = "HS256"
     )]
     pub(crate) publisher_key_alg: Algorithm,
 
-    /// File with the key that subscribers' tokens are signed with
+    /// File with the key that subscribers' tokens are checked with, in the same forms
     #[arg(long, env = "TIDEWIRE_SUBSCRIBER_KEY_FILE", value_name = "FILE")]
     pub(crate) subscriber_key_file: Option<PathBuf>,
 
@@ -199,7 +200,7 @@ pub(crate) struct Settings {
     #[arg(
         long,
         env = "TIDEWIRE_SUBSCRIBER_KEY_ALG",
-        value_name = "HS256|HS384|HS512",
+        value_name = "ALG",
         default_value = "HS256"
     )]
     pub(crate) subscriber_key_alg: Algorithm,

@@ -181,7 +181,10 @@ fn a_file_is_told_by_what_is_in_it() {
         Err(KeyError::Algorithm(Algorithm::Hs256))
     );
     assert_eq!(len(set.as_bytes(), None), Ok(1));
-    assert_eq!(len(set.as_bytes(), hs()), Ok(0));
+    assert_eq!(
+        len(set.as_bytes(), hs()),
+        Err(KeyError::Algorithm(Algorithm::Hs256))
+    );
     assert_eq!(len(b"", None), Err(KeyError::Empty));
     for secret in [rsa, pem!("rsa.cert"), one.as_bytes(), set.as_bytes()] {
         assert!(Key::hmac(secret, Algorithm::Hs256).is_err());
@@ -229,6 +232,107 @@ fn private_keys_sign_whatever_their_armour() {
         "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
     );
     assert!(decide(&mint(&Claims::default(), &key).unwrap(), &of_role(key)).is_ok());
+}
+
+/// One door for whatever signs.
+#[test]
+fn a_signing_file_is_told_by_what_is_in_it() {
+    use Algorithm::{EdDsa, Es256, Hs256, Hs512, Ps256, Rs256};
+    let ed = br#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let rsa = &pem!("rsa.pkcs8")[..];
+    let first = |bytes: &[u8], algorithm| {
+        Key::signing(bytes, algorithm).map(|key| key.algorithms().iter().next().unwrap())
+    };
+    assert_eq!(first(b"secret", None), Ok(Hs256));
+    assert_eq!(first(b"secret", Some(Hs512)), Ok(Hs512));
+    assert_eq!(
+        first(b"secret", Some(Rs256)),
+        Err(KeyError::Algorithm(Rs256))
+    );
+    assert_eq!(first(rsa, None), Ok(Rs256));
+    assert_eq!(first(rsa, Some(Ps256)), Ok(Ps256));
+    assert_eq!(first(rsa, Some(Hs256)), Err(KeyError::Algorithm(Hs256)));
+    assert_eq!(first(ed, None), Ok(EdDsa));
+    assert_eq!(first(ed, Some(Es256)), Err(KeyError::Algorithm(Es256)));
+    assert_eq!(first(pem!("rsa.spki"), None), Err(KeyError::Public));
+    let public =
+        br#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    assert_eq!(first(public, None), Err(KeyError::Public));
+    let half = String::from_utf8(ed.to_vec())
+        .unwrap()
+        .replace("nWGx", "AAAA");
+    assert!(
+        Key::private(half.as_bytes()).is_err(),
+        "two halves of different keys"
+    );
+    // RFC 7515, appendices A.2 and A.3: their private keys, and tokens signed with them taken by their public ones.
+    for jwk in [
+        r#"{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB","d":"Eq5xpGnNCivDflJsRQBXHx1hdR1k6Ulwe2JZD50LpXyWPEAeP88vLNO97IjlA7_GQ5sLKMgvfTeXZx9SE-7YwVol2NXOoAJe46sui395IW_GO-pWJ1O0BkTGoVEn2bKVRUCgu-GjBVaYLU6f3l9kJfFNS3E0QbVdxzubSu3Mkqzjkn439X0M_V51gfpRLI9JYanrC4D4qAdGcopV_0ZHHzQlBjudU2QvXt4ehNYTCBr6XCLQUShb1juUO1ZdiYoFaFQT5Tw8bGUl_x_jTj3ccPDVZFD9pIuhLhBOneufuBiB4cS98l2SR_RQyGWSeWjnczT0QU91p1DhOVRuOopznQ","p":"4BzEEOtIpmVdVEZNCqS7baC4crd0pqnRH_5IB3jw3bcxGn6QLvnEtfdUdiYrqBdss1l58BQ3KhooKeQTa9AB0Hw_Py5PJdTJNPY8cQn7ouZ2KKDcmnPGBY5t7yLc1QlQ5xHdwW1VhvKn-nXqhJTBgIPgtldC-KDV5z-y2XDwGUc","q":"uQPEfgmVtjL0Uyyx88GZFF1fOunH3-7cepKmtH4pxhtCoHqpWmT8YAmZxaewHgHAjLYsp1ZSe7zFYHj7C6ul7TjeLQeZD_YwD66t62wDmpe_HlB-TnBA-njbglfIsRLtXlnDzQkv5dTltRJ11BKBBypeeF6689rjcJIDEz9RWdc","dp":"BwKfV3Akq5_MFZDFZCnW-wzl-CCo83WoZvnLQwCTeDv8uzluRSnm71I3QCLdhrqE2e9YkxvuxdBfpT_PI7Yz-FOKnu1R6HsJeDCjn12Sk3vmAktV2zb34MCdy7cpdTh_YVr7tss2u6vneTwrA86rZtu5Mbr1C1XsmvkxHQAdYo0","dq":"h_96-mK1R_7glhsum81dZxjTnYynPbZpHziZjeeHcXYsXaaMwkOlODsWa7I9xXDoRwbKgB719rrmI2oKr6N3Do9U0ajaHF-NKJnwgjMd2w9cjz3_-kyNlxAr2v4IKhGNpmM5iIgOS1VZnOZ68m6_pbLBSp3nssTdlqvd0tIiTHU","qi":"IYd7DHOhrWvxkwPQsRM2tOgrjbcrfvtQJipd-DlcxyVuuM9sQLdgjVk2oy26F0EmpScGLq2MowX7fhd_QJQ3ydy5cY7YIBi87w93IKLEdfnbJtoOPLUW0ITrJReOgo1cq9SbsxYawBgfp_gh6A5603k2-ZQwVK0JKSHuLFkuQ3U"}"#,
+        r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#,
+    ] {
+        let key = Key::private(jwk.as_bytes()).unwrap();
+        let public = Key::jwk(jwk.as_bytes()).unwrap();
+        assert!(key.can_sign() && !public.can_sign());
+        let token = mint(&Claims::default(), &key).unwrap();
+        assert!(decide(&token, &of_role(public)).is_ok());
+    }
+}
+
+/// What no hub would take is not made.
+#[test]
+fn only_good_tokens_are_minted() {
+    let key = Key::hmac(SECRET, Algorithm::Hs256).unwrap();
+    let detail = Detail {
+        publish: true,
+        topics: vec![TopicMatch::Exact("a".into())],
+        ..Detail::default()
+    };
+    let good = Claims {
+        issuer: Some(ISSUER.into()),
+        audience: vec![HUB.into(), "https://other.example".into()],
+        expires_ms: Some(NOW_MS + 1000),
+        details: Some(vec![detail]),
+        ..Claims::default()
+    };
+    type Change = fn(&mut Claims);
+    let table: [(Change, bool); 9] = [
+        (|_| {}, true),
+        (|claims| claims.issuer = None, false),
+        (|claims| claims.audience.clear(), false),
+        (|claims| claims.expires_ms = None, false),
+        (|claims| claims.details = Some(Vec::new()), true),
+        (
+            |claims| claims.details.as_mut().unwrap()[0].topics.clear(),
+            false,
+        ),
+        (
+            |claims| claims.details.as_mut().unwrap()[0].publish = false,
+            false,
+        ),
+        (
+            |claims| {
+                let long = TopicMatch::Exact("x".repeat(4097));
+                claims.details.as_mut().unwrap()[0].topics[0] = long;
+            },
+            false,
+        ),
+        (
+            |claims| {
+                let deep = (0..20).fold(json!(1), |inner, _| json!([inner]));
+                claims.details.as_mut().unwrap()[0].payload = Some(deep);
+            },
+            false,
+        ),
+    ];
+    for (index, (change, want)) in table.into_iter().enumerate() {
+        let mut claims = good.clone();
+        change(&mut claims);
+        let token = mint(&claims, &key);
+        assert_eq!(token.is_ok(), want, "{index} {token:?}");
+        if let Ok(token) = token {
+            assert!(decide(&token, &of_issuer(key.clone())).is_ok(), "{index}");
+        }
+    }
 }
 
 #[test]

@@ -17,8 +17,9 @@ use serde::Deserialize;
 use tidewire_auth::{Algorithm, Algorithms, Issuer, KeySet, Role};
 use tidewire_hub::{FetchSettings, KeySource, KeysFrom, KeysOf, Roles};
 
+use super::Settings;
+use super::keys::read_key_set;
 use super::trust::address;
-use super::{Settings, read_key_file};
 use crate::failure::{Failure, Outcome};
 
 /// The table's name in the file.
@@ -189,14 +190,10 @@ pub(super) fn file_of(place: &str) -> Option<PathBuf> {
     }
 }
 
-/// Keys of a file: a JWK set, or one key as `--publisher-key-file` takes it.
+/// Keys of a file, in any form that `--publisher-key-file` takes.
 fn read_keys(path: &Path, algorithms: Option<Algorithms>) -> Outcome<KeySet> {
-    let text = std::fs::read(path).map_err(|error| Failure::file(path, "read the key", &error))?;
-    if text.trim_ascii_start().starts_with(b"{") {
-        return Ok(narrowed(read_jwks(path)?, algorithms));
-    }
-    let first = algorithms.and_then(|algorithms| algorithms.iter().next());
-    Ok(read_key_file(path, first.unwrap_or_default())?.into())
+    let keys = read_key_set(path, algorithms)?;
+    some_of(path, keys)
 }
 
 /// A JWK set of a file.
@@ -205,14 +202,19 @@ pub(super) fn read_jwks(path: &Path) -> Outcome<KeySet> {
         .map_err(|error| Failure::file(path, "read the JWK set", &error))?;
     let wrong = |why| Failure::usage(format!("{}: it is no JWK set: {why}", path.display()));
     let keys = KeySet::parse_jwks(&text).map_err(wrong)?;
-    if keys.is_empty() {
-        return Err(Failure::usage(format!(
-            "{}: none of its {} keys can be used",
-            path.display(),
-            keys.skipped()
-        )));
+    some_of(path, keys)
+}
+
+/// A set without any key would let nobody in, and not say why.
+fn some_of(path: &Path, keys: KeySet) -> Outcome<KeySet> {
+    if !keys.is_empty() {
+        return Ok(keys);
     }
-    Ok(keys)
+    Err(Failure::usage(format!(
+        "{}: none of its {} keys can be used",
+        path.display(),
+        keys.skipped()
+    )))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidewire_auth::{Algorithm, Issuer, Key, KeyError, KeySet, Keys, Role};
+use tidewire_auth::{Algorithm, Algorithms, Issuer, Key, KeyError, KeySet, Keys, Role};
 
 use super::overlay::MERCURE_ISSUERS;
 use super::{Origin, Settings, Sources};
@@ -96,6 +96,12 @@ fn give_to_issuers(keys: &mut Keys, issuers: &[String], role: Role, key: &KeySet
 /// A role's keys from a file: a shared secret, a public key or a certificate in PEM, a JWK or a set of them.
 fn read_keys(path: &Path, algorithm: Algorithm) -> Outcome<KeySet> {
     keys_of(&path.display().to_string(), &read(path)?, algorithm)
+}
+
+/// The same for any of these algorithms, or for all that its keys can be for.
+pub(super) fn read_key_set(path: &Path, algorithms: Option<Algorithms>) -> Outcome<KeySet> {
+    KeySet::parse(&read(path)?, algorithms)
+        .map_err(|why| wrong_key(&path.display().to_string(), &why))
 }
 
 fn keys_of(from: &str, bytes: &[u8], algorithm: Algorithm) -> Outcome<KeySet> {

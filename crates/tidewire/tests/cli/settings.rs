@@ -187,3 +187,30 @@ fn keys_come_from_files_and_the_environment() {
         assert!(!ran.stdout.contains("secret of"), "keys are not shown");
     }
 }
+
+/// A public key is a key once its algorithm is said, and never a shared secret.
+#[test]
+fn a_key_may_be_a_public_one() {
+    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../auth/tests/keys");
+    let (rsa, private) = (
+        format!("{keys}/rsa.spki.pem"),
+        format!("{keys}/rsa.pkcs8.pem"),
+    );
+    let weak = format!("{keys}/rsa1024.spki.pem");
+    for (file, algorithm, code, word) in [
+        (&rsa, "RS256", 0, "right"),
+        (&rsa, "PS512", 0, "right"),
+        (&rsa, "HS256", 2, "shared secret"),
+        (&rsa, "ES256", 2, "another kind"),
+        (&private, "RS256", 2, "private key"),
+        (&weak, "RS256", 2, "1024 bits"),
+    ] {
+        let mut command = tidewire();
+        command.args(["config", "check", "--publisher-key-file", file]);
+        command.args(["--publisher-key-alg", algorithm]);
+        let ran = crate::support::finish(command, b"");
+        assert_eq!(ran.code, code, "{file} {algorithm} {ran:?}");
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains(word), "{word:?} is not in {said}");
+    }
+}
