@@ -370,6 +370,7 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\n", 0, "unusual"),
             ("GET /healthz HTTP/1.1\r\n\r\n", 0, "unusual"),
             ("HEAD /topics/a HTTP/1.1\r\n\r\n", 0, "unusual"),
+            ("QUERY /.well-known/mercure HTTP/1.1\r\n\r\n", 0, "unusual"),
             ("POST /topics/a HTTP/1.1\r\nContent-Length: 3\r\n\r\nab", 0, "body"),
             ("POST /topics/a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 1, "head"),
             ("POST /topics/a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 1, "head"),

@@ -68,7 +68,11 @@ pub(crate) fn media_type(request: &Parts) -> Option<String> {
 }
 
 async fn wrong_type(front: &Front, request: &Parts, have: Option<&str>) -> Problem {
-    if let Err(problem) = publisher(front, request, Manner::Ours).await {
+    let publisher = async {
+        let query = Pairs::of(&request.uri)?;
+        publisher(front, request, Manner::Ours, &query).await
+    };
+    if let Err(problem) = publisher.await {
         return problem;
     }
     let have = have.map_or("none".to_owned(), |have| format!("{have:?}"));
@@ -92,9 +96,13 @@ struct Publisher {
 pub(crate) struct Begun;
 
 /// mercure.md, 0.20: whether somebody may publish is decided before the body is read.
-async fn publisher(front: &Front, request: &Parts, manner: Manner) -> Result<Publisher, Problem> {
-    let query = Pairs::of(&request.uri)?;
-    let grant = token::grant(front, request, Role::Publisher, manner, &query).await?;
+async fn publisher(
+    front: &Front,
+    request: &Parts,
+    manner: Manner,
+    query: &Pairs,
+) -> Result<Publisher, Problem> {
+    let grant = token::grant(front, request, Role::Publisher, manner, query).await?;
     if front.is_draining() && request.extensions.get::<Begun>().is_none() {
         return Err(Problem::unavailable(
             "the hub is ending; nothing was stored. Try again in a moment",
@@ -152,7 +160,8 @@ impl Publisher {
 
 async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     front.counting().publish(PublishKind::Form);
-    let publisher = publisher(front, request, Manner::Form).await?;
+    let query = Pairs::of(&request.uri)?;
+    let publisher = publisher(front, request, Manner::Form, &query).await?;
     let limit = front.limits().form_bytes_max();
     let bytes = body::collect(front, body, limit, "form_bytes_max").await?;
     publish_one(front, request, &publisher, of_form(&bytes)?)
@@ -162,8 +171,9 @@ async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Pr
 
 async fn raw(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     front.counting().publish(PublishKind::Raw);
-    let publisher = publisher(front, request, Manner::Ours).await?;
-    let target = Target::of(request)?;
+    let query = Pairs::of(&request.uri)?;
+    let publisher = publisher(front, request, Manner::Ours, &query).await?;
+    let target = Target::of(request, query)?;
     let limit = front.limits().event_bytes_max;
     let bytes = body::collect(front, body, limit, "event_bytes_max").await?;
     publish_one(front, request, &publisher, target.with(bytes)?)
@@ -185,14 +195,15 @@ pub(crate) async fn one(
     };
     front.counting().publish(kind);
     let id = async {
-        let publisher = publisher(front, request, manner).await?;
+        let query = Pairs::of(&request.uri)?;
+        let publisher = publisher(front, request, manner, &query).await?;
         let raw = match path {
             Path::Mercure => {
                 body::check(&body, limits.form_bytes_max(), "form_bytes_max")?;
                 of_form(&body)?
             }
             Path::Topic => {
-                let target = Target::of(request)?;
+                let target = Target::of(request, query)?;
                 body::check(&body, limits.event_bytes_max, "event_bytes_max")?;
                 target.with(body)?
             }
@@ -224,10 +235,10 @@ struct Target {
 }
 
 impl Target {
-    fn of(request: &Parts) -> Result<Self, Problem> {
+    fn of(request: &Parts, query: Pairs) -> Result<Self, Problem> {
         Ok(Self {
             topic: topic_of_path(request.uri.path())?,
-            query: Pairs::of(&request.uri)?,
+            query,
         })
     }
 
@@ -318,7 +329,8 @@ pub(crate) fn answer_id(id: String) -> Response {
 /// All or nothing, answered by the ids.
 async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     front.counting().publish(PublishKind::Array);
-    let publisher = publisher(front, request, Manner::Ours).await?;
+    let query = Pairs::of(&request.uri)?;
+    let publisher = publisher(front, request, Manner::Ours, &query).await?;
     let limit = front.limits().array_bytes_max;
     let bytes = body::collect(front, body, limit, "array_bytes_max").await?;
     let raws: Vec<RawEvent<'_>> = serde_json::from_slice(&bytes).map_err(|error| {
@@ -353,8 +365,9 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
 
 async fn ndjson(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     front.counting().publish(PublishKind::Batch);
-    let publisher = publisher(front, request, Manner::Ours).await?;
-    let all_ids = match Pairs::of(&request.uri)?.once("ids")? {
+    let query = Pairs::of(&request.uri)?;
+    let publisher = publisher(front, request, Manner::Ours, &query).await?;
+    let all_ids = match query.once("ids")? {
         None => false,
         Some("all") => true,
         Some(other) => {

@@ -729,6 +729,83 @@ fn access_tokens_at_the_door() {
     );
 }
 
+/// The same over HTTP/2, which says its authority in another way.
+#[test]
+fn each_dialect_over_http2() {
+    let server = with_issuer();
+    let own = format!("http://{}{HUB}", server.address);
+    let good = access_token(&["a"], &["a"], &own);
+    let legacy = token(&["a"], &["a"], None);
+    let metadata = format!(
+        "resource_metadata=\"http://{}/.well-known/oauth-protected-resource{HUB}\"",
+        server.address
+    );
+    let invalid = format!("Bearer error=\"invalid_token\", {metadata}");
+    let presented = format!("Bearer error=\"invalid_request\", {metadata}");
+    #[rustfmt::skip]
+    let table = [
+        (format!("{HUB}?match=a"),                          Some(&good),   200, String::new()),
+        (format!("{HUB}?topic=a"),                          Some(&legacy), 200, String::new()),
+        (format!("{HUB}?match=a"),                          Some(&legacy), 401, invalid),
+        (format!("{HUB}?match=a"),                          None,          401, format!("Bearer {metadata}")),
+        (format!("{HUB}?topic=a"),                          None,          401, "Bearer".to_owned()),
+        (format!("{HUB}?match=a&authorization={legacy}"),   None,          400, presented),
+        (format!("{HUB}?topic=a&authorization={legacy}"),   None,          200, String::new()),
+        (format!("{HUB}?topic=a&match=a"),                  Some(&good),   400, String::new()),
+    ];
+    let mut client = client::connect(&server);
+    for (target, token, want, challenge) in table {
+        let mut request = client.request(Method::HEAD, &target);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = client.ask(request.body(()).unwrap());
+        assert_eq!(answer.status(), want, "{target}");
+        let got = answer.headers().get("www-authenticate");
+        let got = got.map_or("", |value| value.to_str().unwrap());
+        assert_eq!(got, challenge, "{target}");
+    }
+}
+
+/// What a cache may hold, or a proxy may have made up, decides nothing and comes back nowhere.
+#[test]
+fn headers_that_poison_caches_decide_nothing() {
+    let server = with_keys(Anonymous::None);
+    #[rustfmt::skip]
+    let lines = [
+        "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: evil", "X-Forwarded-Prefix: /evil", "X-Forwarded-Server: evil.example",
+        "Forwarded: host=evil.example;proto=evil", "X-Host: evil.example", "X-Original-URL: /evil", "X-Rewrite-URL: /evil",
+        "X-HTTP-Method-Override: EVIL", "X-Original-Host: evil.example",
+    ];
+    let targets = [
+        "/",
+        "/openapi.json",
+        "/topics/a",
+        "/.well-known/mercure?match=a",
+        "/.well-known/mercure?topic=a",
+        "/.well-known/oauth-protected-resource/.well-known/mercure",
+        "/nothing",
+    ];
+    for target in targets {
+        let masked = |answer: Answer| {
+            let head = crate::server::masked(&answer.head, "date: ", "\r\n");
+            (answer.status, head, answer.body)
+        };
+        let plain = masked(server.get(target));
+        assert!(plain.1.contains("vary: Origin"), "{target}");
+        for line in lines {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{line}");
+            assert_eq!(masked(server.ask(&head, "")), plain, "{target} {line}");
+        }
+        // Whatever Host says, what tells it is kept by nobody.
+        let head = format!("GET {target} HTTP/1.1\r\nHost: evil.example");
+        let answer = server.ask(&head, "");
+        let cached = answer.header("cache-control").unwrap();
+        let told = answer.head.contains("evil") || answer.body.contains("evil.example");
+        assert!(!told || cached == "no-store", "{target}: {}", answer.head);
+    }
+}
+
 /// docs/mercure.md has a row for each line of the protocol.
 #[test]
 fn the_reference_page_has_every_line() {
