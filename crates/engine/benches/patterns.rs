@@ -38,7 +38,6 @@ fn wants(feed: &Arc<Feed>, matcher: Matcher) -> Subscription {
         stream: String::new(),
         ends_ms: None,
         marks: Marks::NONE,
-        seen_as: 0,
     }
 }
 

@@ -103,8 +103,6 @@ pub struct Revised {
     pub before: MatcherSet,
     /// What it routes.
     pub after: MatcherSet,
-    /// As what others see it, as it said when it joined.
-    pub seen_as: u64,
 }
 
 /// Why a stream stays as it was.
@@ -238,12 +236,7 @@ impl<S: Sink> Shard<S> {
         }
         self.subscribers[index as usize].set_grant(revision.ends_ms, revision.marks);
         self.arm(index);
-        Ok(Revised {
-            at,
-            before,
-            after,
-            seen_as: self.subscribers[index as usize].seen_as(),
-        })
+        Ok(Revised { at, before, after })
     }
 
     /// Nothing is read while a shard is told something: the interest is known before the next read.

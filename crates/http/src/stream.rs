@@ -187,8 +187,7 @@ async fn try_subscribe<P>(
     let arrival = front
         .presence()
         .map(|presence| presence.arrival(&filter.routing, &grant));
-    let mut subscription = subscription(front, &ask, filter, located, &grant);
-    subscription.seen_as = presence::seen_as(arrival.as_deref());
+    let subscription = subscription(front, &ask, filter, located, &grant);
     front.counting().streams.one();
     if located.gap.is_some() {
         front.counting().gaps.one();
@@ -288,7 +287,6 @@ fn subscription(
             .expires_ms
             .map(|ends_ms| in_shard_time(front, ends_ms)),
         marks: front.streams().marks_of(grant),
-        seen_as: 0,
     }
 }
 

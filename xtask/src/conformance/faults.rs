@@ -173,16 +173,14 @@ fn copy_checkout() -> Result<PathBuf, String> {
     Ok(copy)
 }
 
+/// In a folder of its own: cargo takes two checkouts of one workspace for the same, and would mix what was built of both.
 fn build(checkout: &Path) -> Result<PathBuf, String> {
+    let target = checkout.join("target");
     let mut build = process::cargo();
     build
         .args(["build", "--quiet", "-p", "tidewire"])
         .current_dir(checkout)
-        .env("CARGO_TARGET_DIR", process::target_dir());
+        .env("CARGO_TARGET_DIR", &target);
     process::capture(&mut build)?;
-    // The next ordinary build puts its own binary in this place.
-    let copy = checkout.join("tidewire-with-a-fault");
-    fs::copy(process::target_dir().join("debug/tidewire"), &copy)
-        .map_err(|error| format!("{}: {error}", copy.display()))?;
-    Ok(copy)
+    Ok(target.join("debug/tidewire"))
 }

@@ -35,7 +35,6 @@ pub(crate) fn subscription(feed: &Arc<Feed>, from: Position) -> Subscription {
         stream: "test".to_owned(),
         ends_ms: None,
         marks: tidewire_engine::Marks::NONE,
-        seen_as: 0,
     }
 }
 

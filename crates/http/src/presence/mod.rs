@@ -28,7 +28,8 @@ use crate::counters::Count;
 use crate::front::Clock;
 pub(crate) use api::{has, subscriptions};
 use queue::{Change, Queue, Queued, WAITING_CHANGES_MAX};
-use registry::{Listed, Name, Payload, Registry, SubscriberId};
+pub(crate) use registry::SubscriberId;
+use registry::{Listed, Name, Payload, Registry};
 
 /// Where the API of a hub with this path is, and the topics of what it tells.
 pub(crate) fn path_of(hub_path: &str) -> String {
@@ -163,16 +164,16 @@ impl Presence {
         })
     }
 
-    /// The topics of a running stream, by the mark that it joined with, are these from now on: what is new to it begins, and what it
-    /// has no more ends. Who keeps what it had is shown with the payload that it came with.
-    pub(crate) fn revise(&self, mark: u64, routing: &MatcherSet, grant: &Grant) {
+    #[allow(dead_code, reason = "running streams cannot change their topics yet")]
+    /// A running stream's topics are these from now on: what is new to it begins, and what it has no more ends.
+    pub(crate) fn revise(&self, subscriber: SubscriberId, routing: &MatcherSet, grant: &Grant) {
         let shown = shown(routing, grant);
         let mut state = self.state();
-        let Some(subscriber) = state.registry.marked(mark) else {
+        let known = state.registry.names_of(subscriber);
+        if known.is_empty() {
             // It has ended meanwhile.
             return;
-        };
-        let known = state.registry.names_of(subscriber);
+        }
         let gone = known
             .into_iter()
             .filter(|name| !shown.iter().any(|(kept, _)| kept == name));
@@ -330,6 +331,12 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
+    #[allow(dead_code, reason = "as `Presence::revise`")]
+    /// As others know this stream.
+    pub(crate) fn subscriber(&self) -> SubscriberId {
+        self.subscriber
+    }
+
     /// mercure.md, 2.65: the stream is registered, and so it is told of. It ends with what is returned, called or dropped.
     pub(crate) fn begin(self, on_end: Option<OnEnd>) -> OnEnd {
         let is_listed = self.presence.begin(self.subscriber, self.shown);
@@ -344,11 +351,6 @@ impl Arrival {
             }
         })
     }
-}
-
-/// As what a stream is seen by others, for its shard: zero if presence is off.
-pub(crate) fn seen_as(arrival: Option<&Arrival>) -> u64 {
-    arrival.map_or(0, |arrival| arrival.subscriber.mark())
 }
 
 /// Begins an arrival, if presence is on.

@@ -5,7 +5,6 @@ mod api;
 mod doors;
 mod many;
 mod past;
-mod revised;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
