@@ -43,6 +43,7 @@ fn wants(feed: &Arc<Feed>, topic: Topic, from: Position) -> Subscription {
         stream: "0123456789abcdef".to_owned(),
         ends_ms: None,
         marks: tidewire_engine::Marks::NONE,
+        seen_as: 0,
     }
 }
 

@@ -38,6 +38,7 @@ fn wants(feed: &Arc<Feed>, matcher: Matcher) -> Subscription {
         stream: String::new(),
         ends_ms: None,
         marks: Marks::NONE,
+        seen_as: 0,
     }
 }
 

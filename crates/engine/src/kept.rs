@@ -49,6 +49,7 @@ pub(crate) struct Joining<S> {
     pub(crate) grant_at_ms: Option<u64>,
     /// Whose grant it is.
     pub(crate) marks: Marks,
+    pub(crate) seen_as: u64,
     /// Of the gap that its opening tells: it stands for that of any floor.
     pub(crate) floor_told: bool,
     pub(crate) filter: FilterId,
@@ -65,6 +66,8 @@ struct Rare {
     grant_at_ms: Option<u64>,
     /// Whose grant it is.
     marks: Marks,
+    /// As what others see it.
+    seen_as: u64,
 }
 
 impl Rare {
@@ -73,6 +76,7 @@ impl Rare {
         floor: Position(0),
         grant_at_ms: None,
         marks: Marks::NONE,
+        seen_as: 0,
     };
 
     fn is_none(&self) -> bool {
@@ -80,6 +84,7 @@ impl Rare {
             && self.floor == Position(0)
             && self.grant_at_ms.is_none()
             && self.marks.is_none()
+            && self.seen_as == 0
     }
 }
 
@@ -263,6 +268,7 @@ impl<S> Subscriber<S> {
             tells: joining.tells,
             grant_at_ms: joining.grant_at_ms,
             marks: joining.marks,
+            seen_as: joining.seen_as,
             ..Rare::NONE
         };
         let quiet = pace.quiet.most(pace.chance(joining.join, Chance::Quiet));
@@ -398,6 +404,11 @@ impl<S> Subscriber<S> {
     /// Whose grant it runs on.
     pub(crate) fn marks(&self) -> Marks {
         self.rare.as_ref().map_or(Marks::NONE, |rare| rare.marks)
+    }
+
+    /// As what others see it; zero: not at all.
+    pub(crate) fn seen_as(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.seen_as)
     }
 
     /// It runs on another grant. What it was about to be told of the other one's end is not so any more.

@@ -103,6 +103,8 @@ pub struct Revised {
     pub before: MatcherSet,
     /// What it routes.
     pub after: MatcherSet,
+    /// As what others see it, as it said when it joined.
+    pub seen_as: u64,
 }
 
 /// Why a stream stays as it was.
@@ -236,7 +238,12 @@ impl<S: Sink> Shard<S> {
         }
         self.subscribers[index as usize].set_grant(revision.ends_ms, revision.marks);
         self.arm(index);
-        Ok(Revised { at, before, after })
+        Ok(Revised {
+            at,
+            before,
+            after,
+            seen_as: self.subscribers[index as usize].seen_as(),
+        })
     }
 
     /// Nothing is read while a shard is told something: the interest is known before the next read.

@@ -200,6 +200,7 @@ impl<S: Sink> Shard<S> {
             tells,
             grant_at_ms: subscription.ends_ms,
             marks: subscription.marks,
+            seen_as: subscription.seen_as,
             floor_told,
             filter,
             edges,

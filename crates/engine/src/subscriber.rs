@@ -29,6 +29,8 @@ pub struct Subscription {
     pub ends_ms: Option<u64>,
     /// Whose grant it is.
     pub marks: Marks,
+    /// As what others see it, by a number that means nothing here and comes back with [`crate::Revised`]. Zero: not at all.
+    pub seen_as: u64,
 }
 
 /// How a stream says where it is, beside the ids of its events.

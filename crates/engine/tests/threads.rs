@@ -137,6 +137,7 @@ fn subscription(feed: &Arc<Feed>, name: &str) -> Subscription {
         stream: String::new(),
         ends_ms: None,
         marks: tidewire_engine::Marks::NONE,
+        seen_as: 0,
     }
 }
 

@@ -557,6 +557,7 @@ mod tests {
             stream: String::new(),
             ends_ms: None,
             marks: tidewire_engine::Marks::NONE,
+            seen_as: 0,
         };
         let mut streams = Vec::new();
         for is_late in [false, true] {

@@ -86,6 +86,7 @@ impl Front {
             stream: String::new(),
             ends_ms: None,
             marks: Marks::NONE,
+            seen_as: presence::seen_as(arrival.as_deref()),
         };
         let stream = PullStream::new(&self.settings().streams, random_u64(), subscription)
             .counted(self.share());

@@ -132,6 +132,7 @@ async fn wait(front: &Front, filter: &Filter, from: Position, deadline: Instant,
             .expires_ms
             .map(|ends_ms| in_shard_time(front, ends_ms)),
         marks: front.streams().marks_of(grant),
+        seen_as: 0,
     };
     let mut stream = PullStream::new(&front.settings().streams, random_u64(), subscription);
     let _registration = front.streams().register(Post::Stream(stream.ender()));

@@ -187,7 +187,8 @@ async fn try_subscribe<P>(
     let arrival = front
         .presence()
         .map(|presence| presence.arrival(&filter.routing, &grant));
-    let subscription = subscription(front, &ask, filter, located, &grant);
+    let mut subscription = subscription(front, &ask, filter, located, &grant);
+    subscription.seen_as = presence::seen_as(arrival.as_deref());
     front.counting().streams.one();
     if located.gap.is_some() {
         front.counting().gaps.one();
@@ -287,6 +288,7 @@ fn subscription(
             .expires_ms
             .map(|ends_ms| in_shard_time(front, ends_ms)),
         marks: front.streams().marks_of(grant),
+        seen_as: 0,
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn subscription(feed: &Arc<Feed>, from: Position) -> Subscription {
         stream: "test".to_owned(),
         ends_ms: None,
         marks: tidewire_engine::Marks::NONE,
+        seen_as: 0,
     }
 }
 

@@ -335,6 +335,7 @@ impl World {
             stream: "s".to_owned(),
             ends_ms: None,
             marks: tidewire_engine::Marks::NONE,
+            seen_as: 0,
         }
     }
 

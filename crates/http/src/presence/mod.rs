@@ -28,8 +28,7 @@ use crate::counters::Count;
 use crate::front::Clock;
 pub(crate) use api::{has, subscriptions};
 use queue::{Change, Queue, Queued, WAITING_CHANGES_MAX};
-pub(crate) use registry::SubscriberId;
-use registry::{Listed, Name, Payload, Registry};
+use registry::{Listed, Name, Payload, Registry, SubscriberId};
 
 /// Where the API of a hub with this path is, and the topics of what it tells.
 pub(crate) fn path_of(hub_path: &str) -> String {
@@ -164,16 +163,16 @@ impl Presence {
         })
     }
 
-    #[allow(dead_code, reason = "running streams cannot change their topics yet")]
-    /// A running stream's topics are these from now on: what is new to it begins, and what it has no more ends.
-    pub(crate) fn revise(&self, subscriber: SubscriberId, routing: &MatcherSet, grant: &Grant) {
+    /// The topics of a running stream, by the mark that it joined with, are these from now on: what is new to it begins, and what it
+    /// has no more ends. Who keeps what it had is shown with the payload that it came with.
+    pub(crate) fn revise(&self, mark: u64, routing: &MatcherSet, grant: &Grant) {
         let shown = shown(routing, grant);
         let mut state = self.state();
-        let known = state.registry.names_of(subscriber);
-        if known.is_empty() {
+        let Some(subscriber) = state.registry.marked(mark) else {
             // It has ended meanwhile.
             return;
-        }
+        };
+        let known = state.registry.names_of(subscriber);
         let gone = known
             .into_iter()
             .filter(|name| !shown.iter().any(|(kept, _)| kept == name));
@@ -331,12 +330,6 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    #[allow(dead_code, reason = "as `Presence::revise`")]
-    /// As others know this stream.
-    pub(crate) fn subscriber(&self) -> SubscriberId {
-        self.subscriber
-    }
-
     /// mercure.md, 2.65: the stream is registered, and so it is told of. It ends with what is returned, called or dropped.
     pub(crate) fn begin(self, on_end: Option<OnEnd>) -> OnEnd {
         let is_listed = self.presence.begin(self.subscriber, self.shown);
@@ -351,6 +344,11 @@ impl Arrival {
             }
         })
     }
+}
+
+/// As what a stream is seen by others, for its shard: zero if presence is off.
+pub(crate) fn seen_as(arrival: Option<&Arrival>) -> u64 {
+    arrival.map_or(0, |arrival| arrival.subscriber.mark())
 }
 
 /// Begins an arrival, if presence is on.

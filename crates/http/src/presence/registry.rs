@@ -28,6 +28,13 @@ impl SubscriberId {
     }
 }
 
+impl SubscriberId {
+    /// Enough of it to know it by: its first half, of which 60 bits are by chance. Never zero, for the version is in it.
+    pub(crate) fn mark(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+}
+
 impl fmt::Display for SubscriberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = |shift: u32, bits: u32| self.0 >> shift & ((1 << bits) - 1);
@@ -213,7 +220,6 @@ impl Registry {
         topic
     }
 
-    #[allow(dead_code, reason = "as `super::Presence::revise`")]
     /// Takes a matcher of a subscriber away.
     pub(crate) fn remove(
         &mut self,
@@ -267,7 +273,13 @@ impl Registry {
         self.subscribers.keys().next().copied()
     }
 
-    #[allow(dead_code, reason = "as `super::Presence::revise`")]
+    /// Whose mark this is, if it is there.
+    pub(crate) fn marked(&self, mark: u64) -> Option<SubscriberId> {
+        let first = SubscriberId(u128::from(mark) << 64);
+        let (id, _) = self.subscribers.range(first..).next()?;
+        (id.mark() == mark).then_some(*id)
+    }
+
     /// A subscriber's matchers.
     pub(crate) fn names_of(&self, subscriber: SubscriberId) -> Vec<Name> {
         let entries = self.subscribers.get(&subscriber);

@@ -199,7 +199,8 @@ fn a_stream_with_other_topics_tells_the_difference() {
     let running = running(&log);
     let presence = running.get();
     let arrival = presence.arrival(&topics(&["a", "b"]), &Grant::default());
-    let id = arrival.subscriber();
+    let id = seen_as(Some(&arrival));
+    assert_ne!(id, 0);
     let on_end = arrival.begin(None);
     log.wait_for(2);
     let with_payload = Grant {
@@ -213,7 +214,11 @@ fn a_stream_with_other_topics_tells_the_difference() {
     let told = log.wait_for(4);
     assert_eq!(told[2..], brief(&[(false, "a"), (true, "c")]));
     presence.revise(id, &topics(&["b", "c"]), &with_payload);
-    presence.revise(SubscriberId::random(), &topics(&["z"]), &with_payload);
+    presence.revise(
+        SubscriberId::random().mark(),
+        &topics(&["z"]),
+        &with_payload,
+    );
     drop(on_end);
     // In the order in which they began.
     assert_eq!(log.wait_for(6)[4..], brief(&[(false, "b"), (false, "c")]));

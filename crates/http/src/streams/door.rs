@@ -3,6 +3,8 @@
 //! Whoever knows the id, which nobody guesses, may renew the stream with any token of its holder's, or, if nobody holds it,
 //! with any at all. What the token does not grant the stream has no more, live and replay alike.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -53,7 +55,7 @@ async fn revise(front: &Front, request: &Parts, body: Body) -> Result<Response, 
     }
     let revision = revision(front, request, body, &grant).await?;
     let id = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
-    let revised = order(front, id, revision).await?;
+    let revised = order(front, id, revision, &grant).await?;
     // Its token may have been revoked meanwhile.
     front.catch_up(admitted);
     let mut document = answer::of(&revised, grant.expires_ms);
@@ -103,13 +105,23 @@ async fn revision(
 }
 
 /// Has the stream's shard revise it.
-async fn order(front: &Front, id: &str, revision: Revision) -> Result<Revised, Problem> {
+async fn order(
+    front: &Front,
+    id: &str,
+    revision: Revision,
+    grant: &Grant,
+) -> Result<Revised, Problem> {
     let (sender, answer) = oneshot::channel();
     let topics_max = revision.topics_max;
+    let seen = front.presence().map(|p| (Arc::clone(p), grant.clone()));
     let is_there = front.streams().order(id, |key| Order::Revise {
         key,
         revision: Box::new(revision),
         done: Box::new(move |revised| {
+            // Here, for the stream's shard does one thing after the other, and others see them in that order.
+            if let (Some((presence, grant)), Ok(revised)) = (seen, &revised) {
+                presence.revise(revised.seen_as, &revised.after, &grant);
+            }
             // Whoever asked may have gone.
             let _ = sender.send(revised);
         }),

@@ -5,6 +5,7 @@ mod api;
 mod doors;
 mod many;
 mod past;
+mod revised;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

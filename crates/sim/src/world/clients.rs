@@ -271,6 +271,7 @@ impl World {
             stream: opening.stream.clone(),
             ends_ms: opening.ends_ms,
             marks: opening.marks,
+            seen_as: 0,
         }
     }
 
