@@ -199,6 +199,7 @@ fn a_keyless_hub_shows_it_to_whoever_may_subscribe() {
     assert_eq!(read_only.get(API).status, 200);
     // What is open is presence, not everybody's private events.
     let mut client = open(&read_only, &format!("{HUB}?topic=*"), "");
+    wait_for_told(&read_only, 1);
     let mut private =
         tidewire_log::Event::new(tidewire_core::Topic::parse("secret").unwrap(), "private", 1);
     private.private = true;
