@@ -31,10 +31,10 @@ pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// The path of a topic: `/topics/{topic}`, or the query that means the same for a name that no URL keeps as a path.
-pub(crate) fn topic_path(topic: &str) -> String {
+pub(crate) fn topic_path(topic: &str, hub_path: &str) -> String {
     match topic {
         // WHATWG URL, "double-dot URL path segment": even encoded, these vanish.
-        "." | ".." => format!("/.well-known/mercure?topic={}", query_value(topic)),
+        "." | ".." => format!("{hub_path}?topic={}", query_value(topic)),
         _ if topic.split('/').any(|part| matches!(part, "" | "." | "..")) => {
             format!("/topics/{}", query_value(topic))
         }
@@ -116,7 +116,7 @@ mod tests {
             ("a/../b", "/topics/a%2F..%2Fb"),
             ("..", "/.well-known/mercure?topic=.."),
         ] {
-            assert_eq!(topic_path(topic), path);
+            assert_eq!(topic_path(topic, tidewire_hub::HUB_PATH), path);
         }
         assert_eq!(query_value("#1-2/é&"), "%231-2%2F%C3%A9%26");
     }

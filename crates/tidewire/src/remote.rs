@@ -52,9 +52,23 @@ pub(crate) struct HubArgs {
     /// File with the token
     #[arg(long, env = "TIDEWIRE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// Where the hub is below its URL
+    #[arg(
+        long,
+        env = "TIDEWIRE_HUB_PATH",
+        value_name = "PATH",
+        default_value = tidewire_hub::HUB_PATH
+    )]
+    hub_path: String,
 }
 
 impl HubArgs {
+    /// Where the hub is below its URL.
+    pub(crate) fn hub_path(&self) -> &str {
+        &self.hub_path
+    }
+
     /// The hub's URL, checked.
     pub(crate) fn base(&self) -> Outcome<Url> {
         let example = "write it as http://127.0.0.1:8080";
@@ -230,11 +244,17 @@ pub(crate) fn start_one(base: &Url) -> String {
 /// A hub, and the connection to it if there is one.
 pub(crate) struct Remote {
     base: Url,
+    hub_path: String,
     headers: HeaderMap,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Remote {
+    /// Where the hub is below its URL.
+    pub(crate) fn hub_path(&self) -> &str {
+        &self.hub_path
+    }
+
     pub(crate) fn new(hub: &HubArgs) -> Outcome<Self> {
         let base = hub.base()?;
         let mut headers = HeaderMap::new();
@@ -254,6 +274,7 @@ impl Remote {
         }
         Ok(Self {
             base,
+            hub_path: hub.hub_path().to_owned(),
             headers,
             connection: None,
         })

@@ -147,7 +147,7 @@ impl Publish {
         let Some(topic) = template.topic.as_deref().filter(|_| !self.quiet) else {
             return;
         };
-        let url = below(base, &quote::topic_path(topic));
+        let url = below(base, &quote::topic_path(topic, self.hub.hub_path()));
         output::say(format_args!(
             "following {}; its lines are at {url}",
             start.path.display()

@@ -125,7 +125,8 @@ impl Subscribe {
         if let Some(since) = &self.since {
             query.push(format!("since={}", quote::query_value(since)));
         }
-        let url = below(base, &format!("/.well-known/mercure?{}", query.join("&")));
+        let hub_path = self.hub.hub_path();
+        let url = below(base, &format!("{hub_path}?{}", query.join("&")));
         let limits = Limits {
             line_bytes_max: EVENT_BYTES_MAX,
             event_bytes_max: EVENT_BYTES_MAX,

@@ -1,6 +1,6 @@
 //! Settings: the order of flag, environment, file and default, and what is said of wrong ones.
 
-use crate::support::{folder, run, tidewire, write};
+use crate::support::{Hub, folder, run, run_with, tidewire, write};
 
 /// The line of `config show` for a setting.
 fn shown(key: &str, file: Option<&str>, environment: &[(&str, &str)], flags: &[&str]) -> String {
@@ -213,4 +213,18 @@ fn a_key_may_be_a_public_one() {
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(said.contains(word), "{word:?} is not in {said}");
     }
+}
+
+#[test]
+fn a_hub_at_another_path_is_found() {
+    let hub = Hub::with(&["--memory", "--hub-path", "/live"]);
+    let there = ["--url", &hub.url, "--hub-path", "/live"];
+    let command = |words: &[&'static str]| [words, &there[..]].concat();
+    let ids = run_with(&command(&["pub", "a"]), b"one\ntwo\n").ok();
+    assert_eq!(ids.lines().count(), 2, "{ids}");
+    let got = run(&command(&[
+        "sub", "a", "--since", "earliest", "--count", "2",
+    ]))
+    .ok();
+    assert_eq!(got, "one\ntwo\n");
 }

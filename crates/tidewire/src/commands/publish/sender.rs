@@ -237,13 +237,10 @@ impl Sender {
         let Some(batch) = &self.in_flight else {
             return Ok(());
         };
-        let path = if self.quiet {
-            "/.well-known/mercure"
-        } else {
-            "/.well-known/mercure?ids=all"
-        };
+        let ids = if self.quiet { "" } else { "?ids=all" };
+        let path = format!("{}{ids}", self.remote.hub_path());
         let headers = batch.headers().map_err(Trouble::Own)?;
-        let response = self.remote.post(path, headers, batch.body()).await?;
+        let response = self.remote.post(&path, headers, batch.body()).await?;
         self.reached = true;
         let status = response.status();
         if status != StatusCode::OK {
