@@ -44,10 +44,11 @@ export class Issuer {
     console.warn = () => {};
     const { Provider } = provider;
     const server = new Provider(this.url, {
-      clients: [{ client_id: CLIENT.id, client_secret: CLIENT.secret, redirect_uris: [redirect], grant_types: ["authorization_code"], response_types: ["code"] }],
+      clients: [{ client_id: CLIENT.id, client_secret: CLIENT.secret, redirect_uris: [redirect], grant_types: ["authorization_code"], response_types: ["code"], authorization_details_types: [DETAIL] }],
       jwks: { keys: [signingKey(kid)] },
       clientDefaults: { id_token_signed_response_alg: "ES256" },
       pkce: { required: () => true },
+      findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
       ttl: { AccessToken: 300, Grant: 300, Interaction: 300, Session: 300, IdToken: 300 },
       features: {
         devInteractions: { enabled: true },

@@ -42,7 +42,7 @@ test("users of an authorization server read private events, also when its keys c
   const hubUrl = hub.url.replace("127.0.0.1", "localhost");
   const resource = `${hubUrl}/.well-known/mercure`;
   const data = join(hub.folder, "data");
-  const files = { certificate: "tls-self-signed.crt", key: "tls-self-signed.key" };
+  const files = { certificate: "tls-self-signed.crt", key: "tls-self-signed.pem" };
   const [certificate, certificateKey] = Object.values(files).map((name) => readFileSync(join(data, name)));
   const application = await Application.start(t, { certificate, key: certificateKey, issuer, resource, topics: [TOPIC] });
   // The application's port is known only now.

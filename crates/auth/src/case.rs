@@ -191,7 +191,11 @@ impl<'a> Case<'a> {
         let name = self.jws.algorithm()?;
         if set.named(kid).next().is_none() {
             return Err(Refusal::UnknownKey {
-                issuer: self.issuer().ok().map(|issuer| issuer.name.clone()),
+                // Whom a legacy token names is nobody's key's business.
+                issuer: match self.dialect {
+                    Dialect::Legacy => None,
+                    Dialect::Modern => self.issuer().ok().map(|issuer| issuer.name.clone()),
+                },
                 kid: kid.map(shown),
             });
         }

@@ -111,7 +111,7 @@ impl Access {
             )),
             Sender::Untold if by_cookie => Err(Problem::forbidden(
                 Reason::Origin,
-                "the token is in a cookie, and neither Origin nor Referer says whose page sent this; \
+                "it is by a cookie, and neither Origin nor Referer says whose page sent this; \
                  a program sends its token as `Authorization: Bearer`",
             )),
             Sender::Untold => Ok(()),

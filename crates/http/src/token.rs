@@ -38,7 +38,9 @@ pub(crate) async fn grant(
     })?;
     // mercure.md, 0.13: what only reads needs no such check; whoever may read the answer is the browser's to see to.
     if !is_safe(request) {
-        let by_cookie = presented.is_some_and(|presented| presented.from == Carrier::Cookie);
+        let in_cookie = presented.is_some_and(|presented| presented.from == Carrier::Cookie);
+        // Any cookie may be what the hook knows somebody by.
+        let by_cookie = in_cookie || front.hook().is_some() && request.headers.contains_key(COOKIE);
         let by_header = presented.is_some_and(|presented| presented.from == Carrier::Header);
         // Scripts of other origins cannot add this header without a preflight, which asks `cors_origins`.
         if !by_header {

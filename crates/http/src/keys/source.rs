@@ -7,7 +7,7 @@ use tidewire_auth::KeySet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{FetchedKeys, KeySource, KeysFrom, KeysOf, discovery};
+use super::{FetchedKeys, KeySource, KeysFrom, KeysOf, Roles, discovery};
 use crate::counters::Count;
 use crate::fetch::{Bounds, FetchError, Fetcher, max_age_s};
 use crate::front::random_u64;
@@ -224,7 +224,11 @@ impl Source {
     pub(super) fn name(&self) -> String {
         match &self.config.of {
             KeysOf::Role(role) => format!("{role}s"),
-            KeysOf::Issuer { name, .. } => name.clone(),
+            KeysOf::Issuer { name, roles } => match roles {
+                Roles::Both => name.clone(),
+                // It may have another source for the other role.
+                Roles::Only(role) => format!("{name} ({role}s)"),
+            },
         }
     }
 

@@ -312,6 +312,107 @@ fn issuing_hub(issuer: &str, roles: Roles) -> Server {
     hub(vec![source(of, KeysFrom::Discovery(url(issuer)))], |_| {})
 }
 
+/// An HTTPS server with a certificate for `localhost` by an authority of its own: `/keys` has keys, `/hops/3` leads there in four
+/// steps, `/plain` to `http`. Gives its port and the authority's certificate.
+fn secure_backend(plain: &Backend) -> (u16, String) {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let plain = plain.url("/keys");
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, socket);
+            // Who does not trust it goes away.
+            let _ = answer_securely(&mut stream, &plain);
+        }
+    });
+    (port, authority_pem)
+}
+
+fn answer_securely(
+    stream: &mut (impl std::io::Read + std::io::Write),
+    plain: &str,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let reply = match path.strip_prefix("/hops/").map(str::parse::<u32>) {
+        Some(Ok(0)) => "HTTP/1.1 302 Found\r\nLocation: /keys\r\n".to_owned(),
+        Some(Ok(hops)) => format!("HTTP/1.1 302 Found\r\nLocation: /hops/{}\r\n", hops - 1),
+        _ if path == "/plain" => format!("HTTP/1.1 302 Found\r\nLocation: {plain}\r\n"),
+        _ => "HTTP/1.1 200 OK\r\n".to_owned(),
+    };
+    let body = jwks(&["a"]);
+    let rest = format!(
+        "Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all((reply + &rest).as_bytes())?;
+    stream.flush()
+}
+
+#[test]
+fn certificates_are_checked_and_redirects_stay_secure() {
+    let plain = Backend::start(keys_of(&["a"]));
+    let (port, authority) = secure_backend(&plain);
+    let table = [
+        ("localhost", "/keys", true, "ok"),
+        ("localhost", "/hops/2", true, "ok"),
+        ("localhost", "/hops/3", true, "redirect"),
+        ("localhost", "/plain", true, "redirect"),
+        ("localhost", "/keys", false, "tls"),
+        ("127.0.0.1", "/keys", true, "tls"),
+    ];
+    for (host, path, is_trusted, outcome) in table {
+        let from = KeysFrom::Jwks(url(&format!("https://{host}:{port}{path}")));
+        let source = source(KeysOf::Role(Role::Subscriber), from);
+        let server = start_with(|settings| {
+            settings.access = Access::default();
+            settings.fetched_keys.sources = vec![source];
+            if is_trusted {
+                settings.fetch.authorities = authority.clone().into_bytes();
+            }
+        });
+        let want = if outcome == "ok" { 200 } else { 503 };
+        assert_eq!(
+            page(&server, &token("a")).status,
+            want,
+            "{host} {path} {outcome}"
+        );
+        let name = format!("tidewire_key_fetches_total{{outcome=\"{outcome}\"}}");
+        assert!(
+            metric(&server, &name) >= 1.0,
+            "{host} {path}: {}",
+            server.front.metrics()
+        );
+    }
+    assert_eq!(plain.asked().len(), 0);
+}
+
 #[test]
 fn an_issuer_is_trusted_in_its_roles_alone() {
     let backend = Arc::new(Backend::start(|_| Reply::status(404)));

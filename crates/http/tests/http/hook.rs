@@ -52,12 +52,18 @@ fn page(server: &Server, lines: &[&str]) -> Answer {
     server.ask(&request("GET /topics/a", "1.1", &lines), "")
 }
 
+/// As a page of the hub's own origin sends it.
 fn publish(server: &Server, target: &str, lines: &[&str]) -> Answer {
-    server.ask(&request(&format!("POST {target}"), "1.1", lines), "x")
+    let lines = [&["Origin: http://localhost"], lines].concat();
+    server.ask(&request(&format!("POST {target}"), "1.1", &lines), "x")
 }
 
 fn form(server: &Server, body: &str, lines: &[&str]) -> Answer {
-    let lines = [&["Content-Type: application/x-www-form-urlencoded"], lines].concat();
+    let always = [
+        "Content-Type: application/x-www-form-urlencoded",
+        "Origin: http://localhost",
+    ];
+    let lines = [&always, lines].concat();
     server.ask(&request("POST /.well-known/mercure", "1.1", &lines), body)
 }
 
@@ -90,8 +96,8 @@ fn it_is_told_what_is_asked_and_by_whom() {
         ("GET /.well-known/mercure?match=a&match_urlpattern=/:b", &[accept, "Authorization: Bearer x.y.z", "Origin: http://localhost"], "",
          json!({"action": "subscribe", "topics": [{"match": "a", "match_type": "exact"}, {"match": "/:b", "match_type": "urlpattern"}],
                 "path": "/.well-known/mercure", "method": "GET", "token": "x.y.z", "origin": "http://localhost"})),
-        ("POST /topics/a?private=1", &["Cookie: session=1", "Cookie: other=2"], "x",
-         json!({"action": "publish", "topics": ["a"], "path": "/topics/a", "method": "POST", "cookie": "session=1; other=2"})),
+        ("POST /topics/a?private=1", &["Cookie: session=1", "Cookie: other=2", "Origin: http://localhost"], "x",
+         json!({"action": "publish", "topics": ["a"], "path": "/topics/a", "method": "POST", "cookie": "session=1; other=2", "origin": "http://localhost"})),
         ("POST /.well-known/mercure", &["Content-Type: application/x-www-form-urlencoded", "Authorization: Bearer t"], "topic=a&data=x",
          json!({"action": "publish", "path": "/.well-known/mercure", "method": "POST", "token": "t"})),
         ("POST /.well-known/mercure", &["Content-Type: application/x-ndjson", "Authorization: Bearer t2"], "{\"topic\":\"a\",\"data\":\"x\"}\n",
@@ -262,6 +268,29 @@ fn refusals_are_told_in_the_requests_dialect() {
             let header = answer.header("www-authenticate").unwrap_or_default();
             assert!(header.contains(words), "{header}");
         }
+    }
+}
+
+/// mercure.md, 0.13: a browser sends its cookies with what pages of other sites make it send.
+#[test]
+fn other_sites_do_not_publish_with_a_session() {
+    let backend = Backend::start(|_| allow(&json!({"publish": ["*"]})));
+    let server = hub(&backend, |_| {});
+    let session = "Cookie: session=1";
+    let table: [(&[&str], u16); 7] = [
+        (&[session], 403),
+        (&[session, "Origin: https://evil.example"], 403),
+        (&[session, "Origin: null"], 403),
+        (&[session, "Sec-Fetch-Site: cross-site"], 403),
+        (&[session, "Origin: http://localhost"], 200),
+        (&[session, "Referer: http://localhost/page"], 200),
+        (&["Authorization: Bearer opaque"], 200),
+    ];
+    for (lines, want) in table {
+        let before = backend.asked().len();
+        let answer = server.ask(&request("POST /topics/a", "1.1", lines), "x");
+        assert_eq!(answer.status, want, "{lines:?}: {}", answer.body);
+        assert_eq!(backend.asked().len() > before, want == 200, "{lines:?}");
     }
 }
 
