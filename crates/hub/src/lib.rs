@@ -20,15 +20,17 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-pub use tidewire_auth::{Algorithm, Algorithms, Anonymous, Issuer, Key, KeySet, Keys};
+pub use tidewire_auth::{
+    Algorithm, Algorithms, Anonymous, Issuer, Key, KeySet, Keys, Revocation, RevokedBy,
+};
 pub use tidewire_core::{Cursor, Filter, Form, Matcher, MatcherSet, Topic};
 pub use tidewire_engine::{Checkpoint, ShardConfig};
 pub use tidewire_http::{
     Access, AccessLog, AccessLogCounters, AccessLogFormat, AdminAccess, AdminToken,
     AdminTokenError, Clock, Counters, FetchSettings, FetchedKeys, Front, HUB_PATH, HookSettings,
-    HookToken, KeySource, KeyStatus, KeysFrom, KeysOf, Limits, OriginError, Origins, PemError,
-    PlaceError, RemoteUrl, RemoteUrlError, Roles, Router, Settings, StreamBody, Subscribe,
-    SubscribeError, Tls, TlsError, check_place, is_cookie_name, serve_admin,
+    HookToken, HubStore, KeySource, KeyStatus, KeysFrom, KeysOf, Limits, MemoryStore, OriginError,
+    Origins, PemError, PlaceError, RemoteUrl, RemoteUrlError, Roles, Router, Settings, StoreError,
+    StreamBody, Subscribe, SubscribeError, Tls, TlsError, check_place, is_cookie_name, serve_admin,
 };
 pub use tidewire_log::{AppendError, Appended, Event, Log, Start};
 
@@ -279,6 +281,13 @@ impl Builder {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.settings.clock = clock;
+        self
+    }
+
+    /// Keeps revocations, and what may be used once, over restarts. Default: they are forgotten with the process.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn HubStore>) -> Self {
+        self.settings.store = store;
         self
     }
 

@@ -32,7 +32,7 @@ enum Command {
     Decode(decode::Decode),
     Encode(encode::Encode),
     Log(log::Log),
-    Token(token::Token),
+    Token(Box<token::Token>),
     #[cfg(target_os = "linux")]
     Bench(bench::Bench),
     Config(config::Config),

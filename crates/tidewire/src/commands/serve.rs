@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod descriptors;
 mod listen;
+mod metadata;
 mod ready;
 mod store;
 mod tls;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tidewire_hub::{
-    AccessLog, AccessLogFormat, Hub, Limits, Log, Origins, ShardConfig, Tls, serve_admin,
+    AccessLog, AccessLogFormat, Hub, HubStore, Limits, Log, Origins, ShardConfig, Tls, serve_admin,
 };
 use tokio::net::TcpListener;
 
@@ -75,6 +76,7 @@ async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
     let access_log = access_log(settings)?;
     let stop = stopped()?;
     let store = store::open(settings, sources, descriptors.log_files_max)?;
+    let metadata = metadata::open(store.dir())?;
     let listening = addresses(&listeners)?;
     let secured = tls::secure(certificate, settings, &listening, store.dir())?;
     let hub = build(
@@ -84,7 +86,10 @@ async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
         descriptors.subscribers_max,
         secured.as_ref().map(|secured| secured.tls.clone()),
         access_log.clone(),
-        store.log(),
+        Stores {
+            log: store.log(),
+            metadata,
+        },
     )?;
     ready::say(settings, &access, &descriptors, secured.as_ref(), &store);
     if let Some(admin) = &admin {
@@ -111,6 +116,12 @@ async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
     store.close()
 }
 
+/// Where the hub keeps what it must not forget.
+struct Stores {
+    log: Arc<dyn Log>,
+    metadata: Arc<dyn HubStore>,
+}
+
 fn build(
     settings: &Settings,
     access: tidewire_hub::Access,
@@ -118,7 +129,7 @@ fn build(
     subscribers_max: usize,
     tls: Option<Tls>,
     access_log: Option<AccessLog>,
-    log: Arc<dyn Log>,
+    stores: Stores,
 ) -> Outcome<Hub> {
     let limits = limits(settings, subscribers_max)?;
     let streams = ShardConfig {
@@ -127,7 +138,7 @@ fn build(
         stall_deadline_ms: settings.stall_deadline.ms,
         ..ShardConfig::default()
     };
-    let mut builder = Hub::builder(log);
+    let mut builder = Hub::builder(stores.log).store(stores.metadata);
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }

@@ -1,5 +1,7 @@
 //! `tidewire token`: tokens and keys made, tokens looked into.
 
+mod revoke;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -77,6 +79,7 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    Revoke(revoke::Revoke),
     /// Show what a token says, and check it if the key is at hand
     #[command(
         after_help = "Examples:\n  tidewire token inspect < token.txt\n  tidewire token inspect --key-file tidewire.key < token.txt"
@@ -94,6 +97,7 @@ impl Token {
         match self.action {
             Some(Action::Keygen { out }) => make_key(out.as_deref()),
             Some(Action::Inspect { token, key }) => look_into(token, &key),
+            Some(Action::Revoke(revoke)) => revoke.run(),
             None => self.mint(),
         }
     }
@@ -115,6 +119,8 @@ impl Token {
         let claims = Claims {
             publish: self.publish,
             subscribe: self.subscribe,
+            // By which a token made after a revocation is told from those that were revoked.
+            issued_ms: Some(clock::now_ms()),
             expires_ms: ttl.map(|ttl| clock::now_ms().saturating_add(ttl.ms)),
             not_before_ms: None,
             subject: self.subject,

@@ -7,6 +7,7 @@ mod offline;
 mod paste;
 mod presence;
 mod restarts;
+mod revoking;
 mod settings;
 mod support;
 mod tls;

@@ -169,7 +169,9 @@ impl Store {
     /// Where it lives.
     pub(super) fn place(&self) -> String {
         match self {
-            Self::Memory(..) => "in memory: nothing survives this hub".to_owned(),
+            Self::Memory(..) => {
+                "in memory: nothing survives this hub, revocations included".to_owned()
+            }
             Self::Disk(_, _, dir) => dir.display().to_string(),
         }
     }
