@@ -21,6 +21,7 @@ mod publishing;
 mod reference;
 mod renewing;
 mod revoking;
+mod secrecy;
 mod server;
 mod subscribing;
 mod tls;
