@@ -74,9 +74,9 @@ pub(super) fn start(
     };
     let has: &[&str] = match kind {
         Kind::Ours => &[
-            "history", "ES256", "EdDSA", "RS256", "PS256", "ES384", "HS256",
+            "history", "two-keys", "ES256", "EdDSA", "RS256", "PS256", "ES384", "HS256",
         ],
-        Kind::Mercure => &["history", "HS256"],
+        Kind::Mercure => &["history", "two-keys", "HS256"],
     };
     let target = Target {
         address: Address {

@@ -65,8 +65,11 @@ struct Answer {
 }
 
 pub(super) fn run(case: &Case, target: &Target) -> Outcome {
-    if let Some(need) = case.needs.iter().find(|need| !target.has.contains(need)) {
-        return Outcome::Skipped(format!("the hub has no `{need}`"));
+    for need in &case.needs {
+        let need = fill(need, &case.variables).unwrap_or_else(|why| why);
+        if !target.has.contains(&need) {
+            return Outcome::Skipped(format!("the hub has no `{need}`"));
+        }
     }
     let mut runner = Runner {
         target,

@@ -96,6 +96,9 @@ impl Stranger {
         let mut has = self.has.clone();
         let keys = [&ring.publisher, &ring.subscriber].into_iter().flatten();
         has.extend(keys.chain(&ring.issuer).map(|key| key.alg.clone()));
+        if self.publisher_key != self.subscriber_key {
+            has.push("two-keys".into());
+        }
         let mut cookies = Cookies::default();
         if let Some(name) = &self.cookie {
             cookies.legacy.clone_from(name);
