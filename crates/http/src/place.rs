@@ -103,8 +103,9 @@ impl Place {
         let named = url.as_ref().map_or(path, |(_, url)| url.as_str());
         let link = HeaderValue::try_from(format!("<{named}>; rel=\"mercure\""))
             .map_err(|_| PlaceError::Url(named.to_owned()))?;
-        let names = [path, base.path()]
-            .into_iter()
+        let other = Some(base.path()).filter(|other| *other != path);
+        let names = std::iter::once(path)
+            .chain(other)
             .filter_map(|path| path.rsplit('/').next())
             .map(|name| Finder::new(name).into_owned())
             .collect();

@@ -42,7 +42,8 @@ pub(crate) async fn grant(
         // Any cookie may be what the hook knows somebody by.
         let by_cookie = in_cookie || front.hook().is_some() && request.headers.contains_key(COOKIE);
         let by_header = presented.is_some_and(|presented| presented.from == Carrier::Header);
-        // Scripts of other origins cannot add this header without a preflight, which asks `cors_origins`.
+        // Scripts of other origins cannot add this header without a preflight, which asks `cors_origins`. Anybody's form can have a
+        // token in its URL, whatever it is worth, and the browser adds cookies, which a hook may look at.
         if !by_header {
             front
                 .access()

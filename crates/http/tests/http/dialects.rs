@@ -148,6 +148,29 @@ fn a_publish_is_answered_in_the_dialect_of_its_token() {
     assert_eq!(answer.status, 403);
 }
 
+/// mercure.md, 0.13: only what needs a preflight spares a page the question where it is from. A token in the URL does not: a form
+/// sends it too, with cookies that a hook may look at.
+#[test]
+fn only_a_header_spares_a_page_its_origin() {
+    let server = with_keys(Anonymous::None);
+    let publisher = token(&["a"], &[], None);
+    let foreign = "\r\nOrigin: https://evil.example\r\nSec-Fetch-Site: cross-site";
+    let in_url = format!("POST {HUB}?authorization={publisher}");
+    let bearer = format!("\r\nAuthorization: Bearer {publisher}");
+    let line = format!("POST {HUB}");
+    #[rustfmt::skip]
+    let table = [
+        (&in_url, String::new(),                  200),
+        (&in_url, foreign.to_owned(),             403),
+        (&line,   format!("{bearer}{foreign}"),   200),
+        (&line,   foreign.to_owned(),             403),
+    ];
+    for (line, lines, want) in table {
+        let head = head(&server, line, &format!("{FORM}{lines}"), "topic=a");
+        assert_eq!(status(&head), want, "{lines}");
+    }
+}
+
 /// mercure.md, 0.13, 1.4, 2.30: a cookie counts in its own dialect, and changes nothing unless a page of a good origin sent it.
 #[test]
 fn cookies() {
