@@ -70,6 +70,9 @@ struct Rare {
     seen_as: u64,
 }
 
+// Every subscriber with a token has one.
+const _: () = assert!(size_of::<Rare>() <= 80);
+
 impl Rare {
     const NONE: Self = Self {
         tells: Tells::NONE,

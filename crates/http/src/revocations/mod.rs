@@ -208,3 +208,68 @@ impl Front {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidewire_core::Topic;
+
+    use super::*;
+
+    fn revocation(name: &str, until_ms: Option<u64>) -> (Revocation, Target) {
+        let topic = Topic::parse(name).unwrap();
+        let what = RevokedBy::Topic(topic.clone());
+        let one = Revocation {
+            what,
+            revoked_ms: 0,
+            until_ms,
+        };
+        (one, Target::Topic(topic))
+    }
+
+    fn revoked() -> Revoked {
+        Revoked::load(Arc::new(MemoryStore::default()), 0).unwrap()
+    }
+
+    #[test]
+    fn what_came_since_a_token_was_checked_is_known() {
+        let revoked = revoked();
+        let mut admitted = vec![revoked.admit()];
+        for (at_ms, name) in [(1, "a"), (2, "b"), (RECENT_MS + 2, "c")] {
+            let (one, target) = revocation(name, None);
+            revoked.add(one, target, at_ms).unwrap();
+            admitted.push(revoked.admit());
+        }
+        let since = |admitted: Admitted| -> Vec<_> {
+            let names = revoked
+                .since(admitted)
+                .into_iter()
+                .map(|target| match target {
+                    Target::Topic(topic) => topic.to_string(),
+                    other => format!("{other:?}"),
+                });
+            names.collect()
+        };
+        // The first is older than any request that is under way.
+        let want: [&[&str]; 4] = [&["b", "c"], &["b", "c"], &["c"], &[]];
+        for (admitted, want) in admitted.into_iter().zip(want) {
+            assert_eq!(since(admitted), want, "{admitted:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_over_is_let_go_of() {
+        let revoked = revoked();
+        for (name, until_ms) in [("a", Some(10)), ("b", Some(20)), ("c", None)] {
+            let (one, target) = revocation(name, until_ms);
+            revoked.add(one, target, 1).unwrap();
+        }
+        for (now_ms, left) in [(9, 3), (10, 2), (1_000_000, 1)] {
+            revoked.expire(now_ms).await;
+            assert_eq!(revoked.kept().set.len(), left, "{now_ms}");
+            assert!(!revoked.is_empty.load(Ordering::SeqCst));
+        }
+        revoked.change().set.remove(&revocation("c", None).0.what);
+        revoked.expire(1_000_000).await;
+        assert!(revoked.is_empty.load(Ordering::SeqCst));
+    }
+}
