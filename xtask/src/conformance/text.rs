@@ -12,13 +12,22 @@ pub(super) type Variables = BTreeMap<String, String>;
 /// Fills in `${name}`, `${enc:name}` (percent-encoded, only unreserved characters bare) and `${repeat:N:text}`, in which `#` is
 /// the repetition's number.
 pub(super) fn fill(text: &str, variables: &Variables) -> Result<String, String> {
+    fill_with(text, variables, |value| value)
+}
+
+/// The same, each value passed through `finish`.
+fn fill_with(
+    text: &str,
+    variables: &Variables,
+    finish: fn(String) -> String,
+) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         out.push_str(&rest[..at]);
         let inside = &rest[at + 2..];
         let end = closing(inside).ok_or_else(|| format!("{text:?}: `${{` without its end"))?;
-        out.push_str(&value(&inside[..end], variables)?);
+        out.push_str(&finish(value(&inside[..end], variables)?));
         rest = &inside[end + 1..];
     }
     out.push_str(rest);
@@ -94,11 +103,7 @@ pub(super) fn fits(wanted: &str, seen: &str, variables: &Variables) -> Result<bo
     match wanted.strip_prefix('~') {
         None => Ok(fill(wanted, variables)? == seen),
         Some(pattern) => {
-            let escaped = variables
-                .iter()
-                .map(|(name, value)| (name.clone(), regex::escape(value)))
-                .collect();
-            let pattern = fill(pattern, &escaped)?;
+            let pattern = fill_with(pattern, variables, |value| regex::escape(&value))?;
             Regex::new(&pattern)
                 .map(|regex| regex.is_match(seen))
                 .map_err(|error| format!("{pattern}: {error}"))
@@ -194,6 +199,8 @@ mod tests {
             ("~^a.$", "ab", true),
             ("~^${t}$", "a/b", true),
             ("${t}", "a/b", true),
+            ("~^${enc:t}.$", "a%2Fb!", true),
+            ("~^${row}$", "xa/b", true),
         ];
         for (wanted, seen, want) in table {
             assert_eq!(
