@@ -9,6 +9,7 @@ use std::str::FromStr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
+use tidewire_auth::signed_url::UrlKey;
 use tidewire_auth::{Anonymous, Keys};
 use url::Url;
 
@@ -33,6 +34,8 @@ pub struct Access {
     /// The cookie that may hold a token, in either dialect; `None`: each dialect's own, `mercureAuthorization` and
     /// `__Secure-mercure_access_token`.
     pub cookie_name: Option<String>,
+    /// What URLs are signed with; `None`: none is good.
+    pub url_key: Option<UrlKey>,
 }
 
 impl Access {

@@ -184,7 +184,7 @@ impl Front {
                 Some(shards)
             }
         };
-        let knows_readers = hook.is_some() || keyring.knows_readers();
+        let knows_readers = knows_readers(&settings, &keyring);
         let presence = presence(&log, &settings, &patterns, knows_readers)?;
         Ok(Self(Arc::new(Inner {
             feed: Feed::new(log),
@@ -303,7 +303,7 @@ impl Front {
 
     /// Whether anybody can be let in who may read private events.
     pub(crate) fn knows_readers(&self) -> bool {
-        self.0.hook.is_some() || self.0.keyring.knows_readers()
+        knows_readers(&self.0.settings, &self.0.keyring)
     }
 
     /// Who subscribes to what, if that is told.
@@ -461,6 +461,10 @@ impl Front {
     pub(crate) fn revocations(&self) -> &Revoked {
         &self.0.revoked
     }
+}
+
+fn knows_readers(settings: &Settings, keyring: &Keyring) -> bool {
+    settings.auth_hook.is_some() || settings.access.url_key.is_some() || keyring.knows_readers()
 }
 
 fn shows_presence_to_all(access: &Access, knows_readers: bool) -> bool {

@@ -36,6 +36,7 @@ mod refusal;
 mod revocations;
 mod router;
 mod serve;
+mod signed;
 mod site;
 mod slots;
 mod start;

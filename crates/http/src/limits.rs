@@ -43,6 +43,8 @@ pub struct Limits {
     pub page_events_max: usize,
     /// How long a long poll waits at most.
     pub wait_max: Duration,
+    /// How long a signed URL that the hub makes is good at most.
+    pub signed_url_life_max: Duration,
 }
 
 impl Default for Limits {
@@ -65,6 +67,7 @@ impl Default for Limits {
             commit_time_max: Duration::from_secs(30),
             page_events_max: 1000,
             wait_max: Duration::from_secs(60),
+            signed_url_life_max: Duration::from_secs(24 * 3600),
         }
     }
 }

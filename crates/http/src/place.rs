@@ -24,6 +24,7 @@ const TAKEN: &[&str] = &[
     "/topics",
     "/streams",
     "/revocations",
+    "/signed-urls",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -140,6 +141,27 @@ impl Place {
         match &self.url {
             Some((text, _)) => Cow::Borrowed(text),
             None => Cow::Owned(format!("{}{}", origin_of(request), self.path)),
+        }
+    }
+
+    /// The origin of the hub's own pages, for this request.
+    pub(crate) fn origin(&self, request: &Parts) -> String {
+        match &self.url {
+            Some((_, url)) => url.origin().ascii_serialization(),
+            None => origin_of(request),
+        }
+    }
+
+    /// A target at this hub as clients write it: a whole URL if it is known, else what resolves against the hub's.
+    pub(crate) fn outward(&self, target: &str) -> String {
+        let Some((_, url)) = &self.url else {
+            return target.to_owned();
+        };
+        let origin = url.origin().ascii_serialization();
+        match target.strip_prefix(&*self.path) {
+            // What stands before the hub may have it at another path.
+            Some(rest) if rest.starts_with('?') => format!("{origin}{}{rest}", url.path()),
+            _ => format!("{origin}{target}"),
         }
     }
 

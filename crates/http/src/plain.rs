@@ -35,7 +35,7 @@ use crate::front::Front;
 use crate::peer::Peer;
 use crate::publish::{self, Begun};
 use crate::takeover::Adoption;
-use crate::{router, stream};
+use crate::{router, signed, stream};
 use answer::Ready;
 use head::{Head, Plain, Wants};
 use hold::Holding;
@@ -226,10 +226,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.respond(parts, response, running).await
     }
 
-    /// Notes a request for the access log, and for a hook whose it is. Without them nothing of it is kept: a request's extensions are memory of their own.
+    /// Notes a request for the access log, and for a hook or a signed URL whose it is. Without them nothing of it is kept: a request's extensions are memory of their own.
     fn note(&self, request: &mut Parts) -> Running {
         let settings = self.front.settings();
-        if settings.access_log.is_none() && settings.auth_hook.is_none() {
+        let is_asked = settings.auth_hook.is_some() || signed::may_be_signed(self.front, request);
+        if settings.access_log.is_none() && !is_asked {
             return Running::new(None);
         }
         request.extensions.insert(self.peer);

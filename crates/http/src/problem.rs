@@ -319,6 +319,40 @@ impl Problem {
         }
     }
 
+    /// A signed URL is asked for or shown, and there is no key to sign or check it with.
+    pub(crate) fn no_url_key() -> Self {
+        let detail = "this hub has no key for signed URLs: make one with `tidewire token keygen --out url.key`, \
+                      and start the hub with --url-key-file url.key";
+        Self {
+            extra: Extra::Challenge(Some("invalid_token").into()),
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "not-authorized",
+                "Signed URLs are not taken here",
+                detail,
+            )
+        }
+        .because(Reason::SignedUrl)
+    }
+
+    /// A signed URL is asked for that would read more than its token.
+    pub(crate) fn topic_not_readable(topic: &str) -> Self {
+        let detail = format!(
+            "the token does not allow to read private events of {:?}, so no URL can be made that does",
+            shortened(topic)
+        );
+        Self {
+            extra: Extra::Challenge(Some("insufficient_scope").into()),
+            reason: Reason::TopicNotGranted,
+            ..Self::new(
+                StatusCode::FORBIDDEN,
+                "not-authorized",
+                "The token does not allow it",
+                detail,
+            )
+        }
+    }
+
     /// A matcher that cannot be used; says of which parameter.
     pub(crate) fn pattern(parameter: &str, text: &str, error: &PatternError) -> Self {
         if error.is_temporary() {

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, patch};
+use axum::routing::{MethodRouter, get, patch, post};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -15,7 +15,7 @@ use crate::ask::Path;
 use crate::counters::Reason;
 use crate::front::Front;
 use crate::problem::Problem;
-use crate::{presence, publish, revocations, site, stream, streams};
+use crate::{presence, publish, revocations, signed, site, stream, streams};
 
 const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
@@ -49,6 +49,7 @@ pub fn router(front: Front) -> Router {
                     .delete(revocations::forget),
             ),
         )
+        .route("/signed-urls", all_else(post(signed::create)))
         .route("/healthz", all_else(get(site::healthz)))
         .route("/readyz", all_else(get(site::readyz)))
         .route("/openapi.json", all_else(get(site::openapi)))
@@ -102,6 +103,7 @@ fn methods(front: &Front, path: &str) -> Option<&'static str> {
         "/healthz" | "/readyz" | "/openapi.json" => Some(PAGE_METHODS),
         path if presence::has(front, path) => Some(PAGE_METHODS),
         "/revocations" => Some(revocations::METHODS),
+        "/signed-urls" => Some(signed::METHODS),
         path if is_stream(path) => Some(streams::METHODS),
         path if path.len() > "/topics/".len() && path.starts_with("/topics/") => Some(HUB_METHODS),
         path => site::asset(path).map(|_| PAGE_METHODS),

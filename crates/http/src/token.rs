@@ -14,6 +14,7 @@ use crate::keys::{Denied, Unfetched};
 use crate::manner::Manner;
 use crate::problem::Problem;
 use crate::query::Pairs;
+use crate::signed;
 
 /// The cookie that holds a legacy token (mercure.md, 1.4).
 pub(crate) const LEGACY_COOKIE: &str = "mercureAuthorization";
@@ -32,6 +33,10 @@ pub(crate) async fn grant(
     manner: Manner,
     query: &Pairs,
 ) -> Result<Grant, Problem> {
+    // What only reads; whatever changes something shows a token.
+    if role == Role::Subscriber && signed::is_signed(query) && is_safe(request) {
+        return signed::grant(front, request, manner, query).await;
+    }
     let cookie_name = front.access().cookie_name.as_deref();
     let presented = presented(request, manner, query, cookie_name).map_err(|problem| {
         in_dialect(front, request, problem, manner.of_answer(Dialect::Modern))

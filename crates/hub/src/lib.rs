@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+pub use tidewire_auth::signed_url::UrlKey;
 pub use tidewire_auth::{
     Algorithm, Algorithms, Anonymous, Issuer, Key, KeySet, Keys, Revocation, RevokedBy,
 };
@@ -175,6 +176,13 @@ impl Builder {
     #[must_use]
     pub fn fetch(mut self, fetch: FetchSettings) -> Self {
         self.settings.fetch = fetch;
+        self
+    }
+
+    /// What URLs are signed with; then `POST /signed-urls` makes them and subscribes may come by them. Default: none is good.
+    #[must_use]
+    pub fn url_key(mut self, key: UrlKey) -> Self {
+        self.settings.access.url_key = Some(key);
         self
     }
 

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use tidewire_auth::{Algorithm, Anonymous};
 
-pub(crate) use keys::{KEY_VARIABLES, read_key_file};
+pub(crate) use keys::{KEY_VARIABLES, URL_KEY_VARIABLE, read_key_file};
 pub(crate) use mercure::notes as mercure_notes;
 pub(crate) use overlay::{Overlay, name_the_variable};
 pub(crate) use sources::{Origin, Sources};
@@ -204,6 +204,19 @@ pub(crate) struct Settings {
         default_value = "HS256"
     )]
     pub(crate) subscriber_key_alg: Algorithm,
+
+    /// File with the key that URLs are signed with, 32 bytes or more; it is for nothing else
+    #[arg(long, env = "TIDEWIRE_URL_KEY_FILE", value_name = "FILE")]
+    pub(crate) url_key_file: Option<PathBuf>,
+
+    /// How long a URL that `POST /signed-urls` makes is good at most
+    #[arg(
+        long,
+        env = "TIDEWIRE_SIGNED_URL_LIFE_MAX",
+        value_name = "DURATION",
+        default_value = "24h"
+    )]
+    pub(crate) signed_url_life_max: Lasting,
 
     /// The hub's URL as clients see it, such as `https://example.com/.well-known/mercure`: access tokens must be for it (`aud`), and
     /// relative URL patterns resolve against it [default: what each request calls the hub]

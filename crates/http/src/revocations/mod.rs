@@ -155,10 +155,10 @@ impl Revoked {
     }
 
     /// A call that may touch the disk.
-    async fn with_store(
+    pub(crate) async fn with_store<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&dyn HubStore) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), StoreError> {
+        call: impl FnOnce(&dyn HubStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let store = Arc::clone(&self.store);
         let called = tokio::task::spawn_blocking(move || call(&*store)).await;
         called.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))

@@ -118,6 +118,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// `token` may be none.
     pub(crate) fn open(server: &Server, kind: Kind, target: &str, token: &str) -> Self {
         let more: More = match kind {
             Kind::Shard | Kind::Solo => http1(server.connect(), target, token),
@@ -165,8 +166,12 @@ fn http1<S: std::io::Read + std::io::Write + 'static>(
     target: &str,
     token: &str,
 ) -> More {
+    let token = match token {
+        "" => String::new(),
+        token => format!("Authorization: Bearer {token}\r\n"),
+    };
     client.send(&format!(
-        "GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\n{token}\r\n"
     ));
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}{}", {
@@ -180,9 +185,10 @@ fn http1<S: std::io::Read + std::io::Write + 'static>(
 
 fn http2(server: &Server, target: &str, token: &str) -> More {
     let mut client = client::connect(server);
-    let request = client
-        .request(Method::GET, target)
-        .header("authorization", format!("Bearer {token}"));
+    let mut request = client.request(Method::GET, target);
+    if !token.is_empty() {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
     let answer = client.ask(request.body(()).unwrap());
     assert_eq!(answer.status(), 200);
     let mut body = answer.into_body();
@@ -192,11 +198,11 @@ fn http2(server: &Server, target: &str, token: &str) -> More {
 fn pull(server: &Server, target: &str, token: &str) -> More {
     let runtime = server.runtime.handle().clone();
     let mut router = tidewire_http::router(server.front.clone());
-    let request = Request::get(target)
-        .header("host", "localhost")
-        .header("authorization", format!("Bearer {token}"))
-        .body(Body::empty())
-        .unwrap();
+    let mut request = Request::get(target).header("host", "localhost");
+    if !token.is_empty() {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Body::empty()).unwrap();
     let answer = runtime.block_on(router.call(request)).unwrap();
     assert_eq!(answer.status(), 200);
     // Polled all the time, as a server does.

@@ -23,6 +23,7 @@ mod renewing;
 mod revoking;
 mod secrecy;
 mod server;
+mod signed;
 mod subscribing;
 mod tls;
 mod troubles;

@@ -72,6 +72,13 @@ fn show(sources: &Sources) -> String {
             ));
         }
     }
+    let url_key = settings::URL_KEY_VARIABLE;
+    if std::env::var_os(url_key).is_some_and(|v| !v.is_empty()) {
+        text.push_str(&format!(
+            "{:<44} # environment {url_key}\n",
+            "# the key of signed URLs"
+        ));
+    }
     text
 }
 

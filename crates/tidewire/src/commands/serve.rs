@@ -187,6 +187,7 @@ fn limits(settings: &Settings, subscribers_max: usize) -> Outcome<Limits> {
     limits.topics_per_event_max = settings.topics_per_event_max;
     limits.filters_per_stream_max = settings.filters_per_stream_max;
     limits.subscribers_max = subscribers_max;
+    limits.signed_url_life_max = settings.signed_url_life_max.duration();
     Ok(limits)
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tidewire_auth::signed_url::UrlKey;
 use tidewire_auth::{Algorithm, Algorithms, Issuer, Key, KeyError, KeySet, Keys, Role};
 
 use super::overlay::MERCURE_ISSUERS;
@@ -19,6 +20,30 @@ pub(crate) const KEY_VARIABLES: [(Role, [&str; 2]); 2] = [
         ["TIDEWIRE_SUBSCRIBER_KEY", "MERCURE_SUBSCRIBER_JWT_KEY"],
     ),
 ];
+
+/// The variable that may hold the key that URLs are signed with.
+pub(crate) const URL_KEY_VARIABLE: &str = "TIDEWIRE_URL_KEY";
+
+/// What URLs are signed with, by the same order: a flag's file, the variable, a file that the configuration names.
+pub(super) fn load_url_key(file: Option<&Path>, file_origin: &Origin) -> Outcome<Option<UrlKey>> {
+    let variable = std::env::var(URL_KEY_VARIABLE).ok();
+    let variable = variable.filter(|key| !key.is_empty());
+    let (from, bytes) = match (file, variable) {
+        (Some(_), Some(_)) if matches!(file_origin, Origin::Environment(_)) => {
+            return Err(Failure::usage(format!(
+                "{URL_KEY_VARIABLE} and {URL_KEY_VARIABLE}_FILE are both set"
+            ))
+            .next("unset one of them"));
+        }
+        (Some(path), variable) if variable.is_none() || *file_origin == Origin::Flag => {
+            (path.display().to_string(), read(path)?)
+        }
+        (_, Some(text)) => (URL_KEY_VARIABLE.to_owned(), text.into_bytes()),
+        _ => return Ok(None),
+    };
+    let key = UrlKey::new(&bytes).map_err(|why| wrong_key(&from, &why))?;
+    Ok(Some(key))
+}
 
 /// The hub's keys. A flag's file goes before a variable's key, and that before a file that the configuration names.
 pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {

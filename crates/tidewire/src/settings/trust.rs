@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use tidewire_auth::signed_url::UrlKey;
 use tidewire_auth::{Keys, Role};
 use tidewire_hub::{
     FetchSettings, FetchedKeys, HookSettings, HookToken, KeySource, KeysFrom, KeysOf, RemoteUrl,
@@ -103,6 +104,7 @@ pub(crate) struct Trust {
     pub(crate) fetched: FetchedKeys,
     pub(crate) hook: Option<HookSettings>,
     pub(crate) fetch: FetchSettings,
+    pub(crate) url_key: Option<UrlKey>,
 }
 
 impl Trust {
@@ -132,6 +134,10 @@ pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Trust> {
         fetched: fetched(own),
         hook: hook(own)?,
         fetch: fetch(own)?,
+        url_key: keys::load_url_key(
+            settings.url_key_file.as_deref(),
+            sources.origin("url-key-file"),
+        )?,
     };
     for (role, place) in [
         (Role::Publisher, &own.publisher_jwks_url),

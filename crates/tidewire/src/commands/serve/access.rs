@@ -48,6 +48,7 @@ pub(super) fn decide(settings: &Settings, trust: &Trust) -> Outcome<Decided> {
         );
     }
     access.keys = trust.keys.clone();
+    access.url_key.clone_from(&trust.url_key);
     let who = |role| who(&access, trust, keyless, role);
     Ok(Decided {
         publish: who(Role::Publisher),
@@ -63,7 +64,10 @@ fn who(access: &Access, trust: &Trust, keyless: bool, role: Role) -> String {
     if let Some(hook) = &trust.hook {
         return who_with_hook(hook, anonymous, with_token, role);
     }
+    let by_url = role == Role::Subscriber && trust.url_key.is_some();
     match (keyless, anonymous, with_token) {
+        (false, false, true) if by_url => format!("{role}s with a token or a signed URL"),
+        (false, false, false) if by_url => "whoever has a signed URL".to_owned(),
         (true, ..) => "any program and page of this machine (no keys are configured; see --publisher-key-file, --anonymous)".to_owned(),
         (_, true, true) => format!("anybody, and {role}s with a token"),
         (_, true, false) => "anybody".to_owned(),
@@ -91,7 +95,9 @@ fn warnings(trust: &Trust, anonymous: Anonymous) -> Vec<String> {
                 warnings.push(format!("the {role} key {weakness}"));
             }
         }
-        let nobody = !trust.can_verify(role) && trust.hook.is_none() && !anonymous.allows(role);
+        let by_url = role == Role::Subscriber && trust.url_key.is_some();
+        let known = trust.can_verify(role) || trust.hook.is_some() || by_url;
+        let nobody = !known && !anonymous.allows(role);
         if nobody && !trust.is_empty() {
             warnings.push(format!(
                 "no {role} can get in: give --{role}-key-file, or see --anonymous"

@@ -1,0 +1,127 @@
+//! Signed URLs at the door: a subscribe that carries its permission in its own address. What is signed and what it grants is
+//! `tidewire-auth`'s; here it is found in a request, compared with who asks, and what is for one use is used up. `door` makes them.
+
+mod door;
+
+use http::header::{AUTHORIZATION, ORIGIN};
+use http::request::Parts;
+use tidewire_auth::signed_url::{Admitted, UrlError, UrlKey, UrlQuestion, verify};
+use tidewire_auth::{Refusal, Role};
+use tidewire_core::{Dialect, Grant};
+
+use crate::ask::topic_of_path;
+use crate::counters::Reason;
+use crate::front::Front;
+use crate::manner::Manner;
+use crate::peer::Peer;
+use crate::problem::Problem;
+use crate::query::Pairs;
+use crate::token::in_dialect;
+
+pub(crate) use door::{METHODS, create};
+
+/// The parameter that makes a subscribe one by a signed URL, good or bad.
+const SIGNATURE: &str = "signature";
+
+/// Whether a request may be one by a signed URL, before its query is read: then it matters where it comes from.
+pub(crate) fn may_be_signed(front: &Front, request: &Parts) -> bool {
+    let query = request.uri.query();
+    front.access().url_key.is_some() && query.is_some_and(|query| query.contains(SIGNATURE))
+}
+
+/// Whether it is one by a signed URL.
+pub(crate) fn is_signed(query: &Pairs) -> bool {
+    query.first(SIGNATURE).is_some()
+}
+
+/// What a subscribe by a signed URL may do.
+pub(crate) async fn grant(
+    front: &Front,
+    request: &Parts,
+    manner: Manner,
+    query: &Pairs,
+) -> Result<Grant, Problem> {
+    let granted = try_grant(front, request, query).await;
+    granted.map_err(|problem| {
+        front.counting().not_authorized.one();
+        tracing::info!(role = %Role::Subscriber, refusal = problem.detail(), "refused");
+        in_dialect(front, request, problem, manner.of_answer(Dialect::Modern))
+    })
+}
+
+async fn try_grant(front: &Front, request: &Parts, query: &Pairs) -> Result<Grant, Problem> {
+    // Which of the two would count is nobody's to guess. A cookie is sent unasked; it is not looked at.
+    if request.headers.contains_key(AUTHORIZATION) {
+        return Err(Problem::presented(
+            "the URL is signed, and there is an Authorization header as well: send one of them",
+        )
+        .because(Reason::SignedUrl));
+    }
+    let Some(key) = &front.access().url_key else {
+        return Err(Problem::no_url_key());
+    };
+    let admitted = verified(front, request, query, key)?;
+    let now_ms = front.now_ms();
+    front
+        .revocations()
+        .check(&admitted.grant, now_ms)
+        .map_err(|refusal| Problem::refused(&refusal))?;
+    use_up(front, &admitted, now_ms).await?;
+    Ok(admitted.grant)
+}
+
+fn verified(
+    front: &Front,
+    request: &Parts,
+    query: &Pairs,
+    key: &UrlKey,
+) -> Result<Admitted, Problem> {
+    let path = request.uri.path();
+    let topic = match path.starts_with("/topics/") {
+        true => Some(topic_of_path(path)?),
+        false => None,
+    };
+    let parameters: Vec<(&str, &str)> = query.iter().collect();
+    let origin = origin(front, request);
+    let peer = request.extensions.get::<Peer>();
+    let question = UrlQuestion {
+        path,
+        topic: topic.as_deref(),
+        parameters: &parameters,
+        origin: origin.as_deref(),
+        address: peer.and_then(|peer| Some(peer.address?.ip())),
+        now_ms: front.now_ms(),
+    };
+    verify(&question, key, front.patterns()).map_err(|refusal| Problem::refused(&refusal))
+}
+
+/// Whose page asks, as browsers say it. With a GET of the hub's own pages they send no Origin, but that it is the same.
+fn origin(front: &Front, request: &Parts) -> Option<String> {
+    if let Some(origin) = request.headers.get(ORIGIN) {
+        return origin.to_str().ok().map(str::to_owned);
+    }
+    let site = request.headers.get("sec-fetch-site")?;
+    (site.as_bytes() == b"same-origin").then(|| front.place().origin(request))
+}
+
+/// Of those who come with it at the same time one is let in; it is used up whatever becomes of that one's request.
+async fn use_up(front: &Front, admitted: &Admitted, now_ms: u64) -> Result<(), Problem> {
+    let (Some(once), Some(until_ms)) = (&admitted.once, admitted.grant.expires_ms) else {
+        return Ok(());
+    };
+    let nonce = format!("url {once}");
+    let spent = front
+        .revocations()
+        .with_store(move |store| store.spend(nonce.as_bytes(), until_ms, now_ms))
+        .await;
+    match spent {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Problem::refused(&Refusal::from(UrlError::Used))),
+        Err(error) => {
+            tracing::error!(%error, "the use of a signed URL is not kept");
+            Err(Problem::unavailable(
+                "the URL is for one use, and that it is used now cannot be noted; try again later",
+            ))
+        }
+    }
+}
