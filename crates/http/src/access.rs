@@ -27,6 +27,8 @@ pub struct Access {
     /// The keyless rules: answer only loopback Host names, requests that were not forwarded, and pages of a loopback origin.
     /// On when nobody configured keys or said who may do what.
     pub keyless: bool,
+    /// The names that requests may be for; `None`: any. Health is answered under every name, for probes use addresses.
+    pub allowed_hosts: Option<Hosts>,
     /// Origins whose pages may read answers, with their cookies; their own origin always may.
     pub cors_origins: Origins,
     /// Origins whose pages may publish; the hub's own always may.
@@ -52,6 +54,15 @@ impl Access {
     /// Checks a request before anything else looks at it.
     pub(crate) fn admit(&self, request: &Parts) -> Result<(), Problem> {
         let host = host_of(request)?;
+        // mercure.md, 2.72
+        if let Some(allowed) = &self.allowed_hosts
+            && !matches!(request.uri.path(), "/healthz" | "/readyz")
+        {
+            let name = host.as_ref().map_or("", Authority::host);
+            if !allowed.have(name) {
+                return Err(Problem::misdirected(name));
+            }
+        }
         if !self.keyless {
             return Ok(());
         }
@@ -315,6 +326,46 @@ fn is_own(origin: &str, request: &Parts) -> bool {
     }
     let default = if scheme == "https" { 443 } else { 80 };
     host.eq_ignore_ascii_case(own.host()) && port == own.port_u16().unwrap_or(default)
+}
+
+/// Names that a hub is called by: `example.com`, `*.example.com` for all names below, `192.0.2.1`, `[2001:db8::1]`. Ports do not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts(Vec<String>);
+
+impl Hosts {
+    /// Reads names.
+    ///
+    /// # Errors
+    /// If one is none.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let parse = |text: &str| {
+            let name = text.strip_prefix("*.").unwrap_or(text);
+            let is_host = !name.contains(['*', '@'])
+                && Authority::try_from(name)
+                    .is_ok_and(|authority| authority.host() == name && !name.is_empty());
+            match is_host {
+                true => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
+                false => Err(format!(
+                    "{text:?} is no host name: write it like example.com or *.example.com, without scheme and port"
+                )),
+            }
+        };
+        texts
+            .into_iter()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn have(&self, name: &str) -> bool {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        self.0
+            .iter()
+            .any(|allowed| match allowed.strip_prefix('*') {
+                Some(below) => name.len() > below.len() && name.ends_with(below),
+                None => *allowed == name,
+            })
+    }
 }
 
 /// Origins of pages: `https://example.com`, `https://*.example.com`, `null`, or `*` for all.

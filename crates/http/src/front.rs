@@ -16,6 +16,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::access::Access;
 use crate::access_log::AccessLog;
+use crate::address::TrustedProxies;
 use crate::counters::{Counters, Counting};
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::hook::{Hook, HookSettings};
@@ -27,6 +28,7 @@ use crate::place::{HUB_PATH, Place};
 use crate::plain::ReadyHeads;
 use crate::presence::{self, Presence};
 use crate::problem::Problem;
+use crate::rates::Rates;
 use crate::revocations::{HubStore, MemoryStore, Revoked};
 use crate::slots::Slots;
 use crate::streams::{Post, Registration, Streams};
@@ -55,6 +57,8 @@ pub struct Settings {
     pub auth_hook: Option<HookSettings>,
     /// How the hub makes requests of its own.
     pub fetch: FetchSettings,
+    /// Whose word about their clients is taken. Nobody's, unless they are named.
+    pub trusted_proxies: TrustedProxies,
     /// The hub's own URL as clients write it, like `https://example.com/.well-known/mercure`: relative URL patterns and topics
     /// resolve against it, and a token's audience is compared with it. `None`: relative patterns match relative topics alone, and
     /// the audience is what the request calls the hub.
@@ -70,6 +74,8 @@ pub struct Settings {
     pub subscriptions: bool,
     /// Whether a browser's EventSource is told of a temporary refusal in a way that lets it try again.
     pub refuse_softly: bool,
+    /// Whether whoever asks is told the exact reason why a token was refused; else the log alone says it.
+    pub debug_refusals: bool,
     /// How long streams and running publishes get to end in order.
     pub drain: Duration,
     /// Where requests and streams are noted; `None`: nowhere.
@@ -90,12 +96,14 @@ impl Default for Settings {
             fetched_keys: FetchedKeys::default(),
             auth_hook: None,
             fetch: FetchSettings::default(),
+            trusted_proxies: TrustedProxies::default(),
             hub_url: None,
             hub_path: HUB_PATH.to_owned(),
             streams: ShardConfig::default(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             subscriptions: false,
             refuse_softly: true,
+            debug_refusals: false,
             drain: Duration::from_secs(2),
             access_log: None,
             clock: Arc::new(|| {
@@ -122,6 +130,7 @@ struct Inner {
     keyring: Keyring,
     hook: Option<Hook>,
     slots: Arc<Slots>,
+    rates: Rates,
     counting: Counting,
     /// What the streams that no shard's thread owns do.
     tally: Arc<Tally>,
@@ -189,6 +198,7 @@ impl Front {
         Ok(Self(Arc::new(Inner {
             feed: Feed::new(log),
             slots,
+            rates: Rates::new(&settings.limits),
             settings,
             place,
             patterns,
@@ -330,6 +340,18 @@ impl Front {
 
     pub(crate) fn slots(&self) -> &Arc<Slots> {
         &self.0.slots
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.0.rates
+    }
+
+    /// Whether requests have to know where they come from.
+    pub(crate) fn needs_addresses(&self) -> bool {
+        let settings = self.settings();
+        self.0.rates.need_addresses()
+            || settings.auth_hook.is_some()
+            || !settings.trusted_proxies.is_empty()
     }
 
     pub(crate) fn ready_heads(&self) -> &ReadyHeads {

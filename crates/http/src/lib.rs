@@ -7,6 +7,7 @@
 mod accept;
 mod access;
 mod access_log;
+mod address;
 mod ask;
 mod body;
 mod connection;
@@ -32,6 +33,7 @@ mod presence;
 mod problem;
 mod publish;
 mod query;
+mod rates;
 mod refusal;
 mod revocations;
 mod router;
@@ -46,8 +48,9 @@ mod takeover;
 mod tls;
 mod token;
 
-pub use access::{Access, OriginError, Origins};
+pub use access::{Access, Hosts, OriginError, Origins};
 pub use access_log::{AccessLog, AccessLogCounters, AccessLogFormat};
+pub use address::{ForwardedHeader, TrustedProxies};
 pub use counters::Counters;
 pub use event::NAME_BYTES_MAX;
 pub use fetch::{FetchSettings, RemoteUrl, RemoteUrlError};

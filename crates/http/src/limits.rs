@@ -24,6 +24,17 @@ pub struct Limits {
     pub query_bytes_max: usize,
     /// How many subscribers are served at once; the streams of one HTTP/2 connection, which share its descriptor, count as one.
     pub subscribers_max: usize,
+    /// How many streams one client address may have at once; of IPv6 addresses those that share their first 64 bits count as one. `None`: no
+    /// limit of its own.
+    pub streams_per_address_max: Option<usize>,
+    /// How many streams one subject (a token's `iss` and `sub`) may have at once. Who has none is counted by address alone.
+    pub streams_per_subject_max: Option<usize>,
+    /// How many events a second one subject may publish; who has none, one address.
+    pub publish_rate_max: Option<u32>,
+    /// How many bytes of data a second one subject may publish; who has none, one address.
+    pub publish_bytes_rate_max: Option<u64>,
+    /// What may be published at once is what these rates allow in this time.
+    pub publish_burst: Duration,
     /// The greatest head of a request, in bytes; its target included.
     pub head_bytes_max: usize,
     /// How long a request's head may take, and how long an idle connection is kept.
@@ -58,6 +69,11 @@ impl Default for Limits {
             array_bytes_max: 16 << 20,
             query_bytes_max: 1 << 20,
             subscribers_max: usize::MAX,
+            streams_per_address_max: None,
+            streams_per_subject_max: None,
+            publish_rate_max: None,
+            publish_bytes_rate_max: None,
+            publish_burst: Duration::from_secs(5),
             head_bytes_max: 64 << 10,
             head_time_max: Duration::from_secs(30),
             tls_handshake_time_max: Duration::from_secs(10),

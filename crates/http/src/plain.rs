@@ -226,14 +226,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.respond(parts, response, running).await
     }
 
-    /// Notes a request for the access log, and for a hook or a signed URL whose it is. Without them nothing of it is kept: a request's extensions are memory of their own.
+    /// Notes a request for the access log, and whose it is if that matters. Else nothing of it is kept: a request's extensions are memory
+    /// of their own.
     fn note(&self, request: &mut Parts) -> Running {
-        let settings = self.front.settings();
-        let is_asked = settings.auth_hook.is_some() || signed::may_be_signed(self.front, request);
-        if settings.access_log.is_none() && !is_asked {
+        let is_logged = self.front.settings().access_log.is_some();
+        let is_asked = self.front.needs_addresses() || signed::may_be_signed(self.front, request);
+        if !is_logged && !is_asked {
             return Running::new(None);
         }
         request.extensions.insert(self.peer);
+        self.front.settings().trusted_proxies.settle(request);
         Running::new(Entry::of(self.front, request))
     }
 

@@ -214,6 +214,33 @@ impl Problem {
         }
     }
 
+    /// RFC 6585, section 4: more than one may have. Trying again helps.
+    pub(crate) fn too_many(
+        reason: Reason,
+        detail: impl Into<Cow<'static, str>>,
+        retry_s: u32,
+    ) -> Self {
+        let title = "Too much at once";
+        Self {
+            extra: Extra::RetryAfter(retry_s),
+            reason,
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", title, detail)
+        }
+    }
+
+    /// RFC 9110, section 15.5.20 (mercure.md, 2.72).
+    pub(crate) fn misdirected(host: &str) -> Self {
+        let title = "Not for this hub";
+        let detail = format!("this hub does not answer for the name {host:?}");
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected",
+            title,
+            detail,
+        )
+        .because(Reason::Host)
+    }
+
     /// RFC 6750, section 3: what is said of tokens. The sentence of a refusal holds no secret.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
         if let Refusal::Pattern(error) = refusal
@@ -236,6 +263,23 @@ impl Problem {
             extra: Extra::Challenge(refusal.error_code().into()),
             reason: Reason::from(refusal),
             ..Self::new(status, "not-authorized", title, refusal.to_string())
+        }
+    }
+
+    /// What is wrong with a bad token is for the log: whoever tries tokens need not learn how far one came.
+    #[must_use]
+    pub(crate) fn for_strangers(self, id: &str) -> Self {
+        let is_bad_token = matches!(&self.extra, Extra::Challenge(challenge) if challenge.error == Some("invalid_token"));
+        if !is_bad_token {
+            return self;
+        }
+        let detail = format!(
+            "this hub does not take the token: it may be over, for another hub, of a form that is not taken here, or signed with a key that \
+             is not trusted; get a new one. The hub's log (TIDEWIRE_LOG=info) says why, under {id}, and so does `tidewire token inspect`"
+        );
+        Self {
+            detail: detail.into(),
+            ..self
         }
     }
 

@@ -119,6 +119,7 @@ fn is_stream(path: &str) -> bool {
 /// The first to see a request and the last to see its answer.
 async fn at_the_door(State(front): State<Front>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
+    front.settings().trusted_proxies.settle(&mut parts);
     let running = Running::new(Entry::of(&front, &mut parts));
     let seen = seen(&parts);
     let mut response = match enter(&front, &parts) {

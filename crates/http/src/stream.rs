@@ -30,6 +30,7 @@ use crate::peer::Transport;
 use crate::presence::{self, Arrival};
 use crate::problem::Problem;
 use crate::publish::{FORM_TYPE, media_type};
+use crate::rates::Held;
 use crate::refusal;
 use crate::revocations::Admitted;
 use crate::slots::{Seat, Slot};
@@ -118,7 +119,9 @@ pub(crate) async fn adopt(
 
 fn refused(front: &Front, request: &Parts, problem: Problem) -> Response {
     match problem.status() {
-        StatusCode::SERVICE_UNAVAILABLE => refusal::for_now(front, request, problem),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            refusal::for_now(front, request, problem)
+        }
         _ => problem.into_response(),
     }
 }
@@ -138,6 +141,8 @@ struct Stream<P> {
     admitted: Admitted,
     place: P,
     arrival: Option<Box<Arrival>>,
+    /// What it counts against.
+    held: Option<Held>,
 }
 
 /// mercure.md, 0.20: the token comes before the parameters.
@@ -174,6 +179,7 @@ async fn try_subscribe<P>(
     if request.method == Method::HEAD {
         return Ok(Subscribed::Answered(answer(headers, Body::new(Untold))));
     }
+    let held = front.rates().hold(request, &grant)?;
     if ask.answer == Answer::Page {
         let body = page::read(front, &ask, filter, located, &grant).await?;
         return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
@@ -200,6 +206,7 @@ async fn try_subscribe<P>(
         admitted,
         place,
         arrival,
+        held,
     })))
 }
 
@@ -326,7 +333,7 @@ async fn open(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response 
         // The connection takes its stream away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
-    let on_end = presence::begin(stream.arrival, on_end(request));
+    let on_end = presence::begin(stream.arrival, on_end(request, stream.held));
     let first = first_bytes(&stream.ask);
     let pull = PullStream::new(&front.settings().streams, random_u64(), stream.subscription)
         .counted(front.share());
@@ -339,7 +346,7 @@ async fn open(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response 
 
 /// What an HTTP/2 connection opens in its shard.
 fn opening(front: &Front, request: &Parts, stream: Stream<Seat>) -> Opening {
-    let on_end = on_end(request);
+    let on_end = on_end(request, stream.held);
     let mut headers = stream.headers;
     router::decorate(front, request, &mut headers);
     Opening {
@@ -355,7 +362,7 @@ fn opening(front: &Front, request: &Parts, stream: Stream<Seat>) -> Opening {
 
 /// What goes with the connection's stream: everything that hyper would have written first.
 fn adoption(front: &Front, request: &Parts, stream: Stream<Slot>) -> Adoption {
-    let on_end = on_end(request);
+    let on_end = on_end(request, stream.held);
     let mut headers = stream.headers;
     router::decorate(front, request, &mut headers);
     let mut head = takeover::head_bytes(request.version, &headers, front.now_ms());
@@ -381,9 +388,19 @@ fn adoption(front: &Front, request: &Parts, stream: Stream<Slot>) -> Adoption {
 }
 
 /// Who wants to know of a stream's end: nobody, if that is not logged, for each of a million idle subscribers would have one.
-fn on_end(request: &Parts) -> Option<OnEnd> {
-    let opened = request.extensions.get::<Entry>()?.open();
-    Some(Box::new(move |end| opened.end(&end)))
+///
+/// What the stream counts against is given back with it, also if it is dropped unasked.
+fn on_end(request: &Parts, held: Option<Held>) -> Option<OnEnd> {
+    let opened = request.extensions.get::<Entry>().map(Entry::open);
+    if opened.is_none() && held.is_none() {
+        return None;
+    }
+    Some(Box::new(move |end| {
+        drop(held);
+        if let Some(opened) = opened {
+            opened.end(&end);
+        }
+    }))
 }
 
 /// A running stream as a body: for whoever embeds the hub in a server of their own.

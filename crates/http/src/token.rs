@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use tidewire_auth::{Carrier, Presented, Question, Refusal, Role, dialect_of};
 use tidewire_core::{Dialect, Grant};
 
-use crate::front::Front;
+use crate::front::{Front, random_u64};
 use crate::hook::{self, Asked, HookRefusal};
 use crate::keys::{Denied, Unfetched};
 use crate::manner::Manner;
@@ -84,7 +84,12 @@ pub(crate) async fn grant(
                 }
             };
             front.counting().not_authorized.one();
-            tracing::info!(%role, refusal = problem.detail(), "refused");
+            let id = format!("{:08x}", random_u64() >> 32);
+            tracing::info!(%role, refusal = problem.detail(), id, "refused");
+            let problem = match front.settings().debug_refusals {
+                true => problem,
+                false => problem.for_strangers(&id),
+            };
             in_dialect(front, request, problem, manner.of_answer(dialect))
         })
 }

@@ -28,10 +28,11 @@ pub use tidewire_core::{Cursor, Filter, Form, Matcher, MatcherSet, Topic};
 pub use tidewire_engine::{Checkpoint, ShardConfig};
 pub use tidewire_http::{
     Access, AccessLog, AccessLogCounters, AccessLogFormat, AdminAccess, AdminToken,
-    AdminTokenError, Clock, Counters, FetchSettings, FetchedKeys, Front, HUB_PATH, HookSettings,
-    HookToken, HubStore, KeySource, KeyStatus, KeysFrom, KeysOf, Limits, MemoryStore, OriginError,
-    Origins, PemError, PlaceError, RemoteUrl, RemoteUrlError, Roles, Router, Settings, StoreError,
-    StreamBody, Subscribe, SubscribeError, Tls, TlsError, check_place, is_cookie_name, serve_admin,
+    AdminTokenError, Clock, Counters, FetchSettings, FetchedKeys, ForwardedHeader, Front, HUB_PATH,
+    HookSettings, HookToken, Hosts, HubStore, KeySource, KeyStatus, KeysFrom, KeysOf, Limits,
+    MemoryStore, OriginError, Origins, PemError, PlaceError, RemoteUrl, RemoteUrlError, Roles,
+    Router, Settings, StoreError, StreamBody, Subscribe, SubscribeError, Tls, TlsError,
+    TrustedProxies, check_place, is_cookie_name, serve_admin,
 };
 pub use tidewire_log::{AppendError, Appended, Event, Log, Start};
 
@@ -268,6 +269,20 @@ impl Builder {
     #[must_use]
     pub fn refuse_softly(mut self, softly: bool) -> Self {
         self.settings.refuse_softly = softly;
+        self
+    }
+
+    /// Whose word about their clients is taken: address, host and scheme. Default: nobody's.
+    #[must_use]
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.settings.trusted_proxies = proxies;
+        self
+    }
+
+    /// Whether whoever asks is told the exact reason why a token was refused. For development. Default: no, the log says it.
+    #[must_use]
+    pub fn debug_refusals(mut self, debug: bool) -> Self {
+        self.settings.debug_refusals = debug;
         self
     }
 

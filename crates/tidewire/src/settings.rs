@@ -4,6 +4,7 @@
 mod caddyfile;
 mod issuers;
 mod keys;
+mod limits;
 mod mercure;
 mod overlay;
 mod sources;
@@ -275,6 +276,9 @@ pub(crate) struct Settings {
     #[arg(long, env = "TIDEWIRE_REFUSE_SOFTLY", value_name = "on|off", num_args = 0..=1, require_equals = true,
           default_missing_value = "on", default_value = "on")]
     pub(crate) refuse_softly: Switch,
+
+    #[command(flatten)]
+    pub(crate) clients: limits::ClientSettings,
 }
 
 /// The arguments that are settings.

@@ -20,7 +20,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// For another name than a loopback one, at a hub without keys.
+    /// For another name than a loopback one, at a hub without keys; or than one that is allowed.
     Host "host",
     /// Forwarded, to a hub without keys.
     Forwarded "forwarded",
@@ -102,6 +102,14 @@ reasons! {
     KeyReused "key_reused",
     /// As many subscribers as there may be.
     Subscribers "subscribers_max",
+    /// As many streams as one address may have.
+    StreamsAddress "streams_per_address_max",
+    /// As many streams as one subject may have.
+    StreamsSubject "streams_per_subject_max",
+    /// More events a second than one may publish.
+    PublishRate "publish_rate_max",
+    /// More bytes a second than one may publish.
+    PublishBytes "publish_bytes_rate_max",
     /// The log did not answer in time, or the hub is not ready.
     Unavailable "unavailable",
     /// The hub is ending.

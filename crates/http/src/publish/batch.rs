@@ -262,9 +262,15 @@ impl Batch {
         let publisher = self.publisher.clone();
         let all_ids = self.all_ids;
         Box::pin(async move {
-            let busy_until = Instant::now() + front.limits().commit_time_max;
             let mut events = group.events;
             let mut failed = None;
+            // A batch that runs is slowed down, not refused: while it waits here, no more than a group of it is read.
+            let bytes = events.iter().map(|event| event.data.len()).sum();
+            let wait = front.rates().take(publisher.who, events.len(), bytes);
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            let busy_until = Instant::now() + front.limits().commit_time_max;
             loop {
                 let count = events.len();
                 let error = match append(&front, std::mem::take(&mut events), all_ids).await {

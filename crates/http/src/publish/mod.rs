@@ -22,6 +22,7 @@ use crate::front::Front;
 use crate::manner::Manner;
 use crate::problem::Problem;
 use crate::query::Pairs;
+use crate::rates::Who;
 use crate::{body, token};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -89,6 +90,8 @@ struct Publisher {
     producer: Option<Producer>,
     /// The dialect in which it is answered.
     dialect: Dialect,
+    /// By whom it is counted.
+    who: Who,
 }
 
 /// In the extensions of a request that had begun before the hub began to end: it is answered like any other.
@@ -115,6 +118,7 @@ async fn publisher(
     };
     Ok(Publisher {
         dialect: manner.of_answer(grant.dialect),
+        who: front.rates().publisher(request, &grant),
         grant,
         producer,
     })
@@ -308,6 +312,7 @@ async fn publish_one(
     let event = publisher
         .event(front, raw, place)
         .map_err(|problem| token::in_dialect(front, request, problem, publisher.dialect))?;
+    front.rates().admit(publisher.who, 1, event.data.len())?;
     let own = event.id.as_ref().map(|id| id.as_str().to_owned());
     let appended = front
         .append(vec![event])
@@ -353,6 +358,10 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
             })
         })
         .collect::<Result<_, _>>()?;
+    let data_bytes = events.iter().map(|event| event.data.len()).sum();
+    front
+        .rates()
+        .admit(publisher.who, events.len(), data_bytes)?;
     let ids = match events.is_empty() {
         true => Vec::new(),
         false => append(front, events, |_| true)

@@ -13,6 +13,7 @@ mod hook;
 mod http2;
 mod injection;
 mod kinds;
+mod limits;
 mod metrics;
 mod pages;
 mod plain;

@@ -50,6 +50,8 @@ pub(crate) fn start_on(log: Arc<dyn Log>, change: impl FnOnce(&mut Settings)) ->
     let mut settings = Settings::default();
     settings.access = Access::keyless();
     settings.shards = 1;
+    // The tests name reasons; what strangers are told is in `limits`.
+    settings.debug_refusals = true;
     settings.drain = Duration::from_secs(5);
     change(&mut settings);
     let front = Front::new(log, settings).unwrap();

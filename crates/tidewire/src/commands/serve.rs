@@ -160,6 +160,8 @@ fn build(
         .streams(streams)
         .subscriptions(settings.subscriptions.0)
         .refuse_softly(settings.refuse_softly.0)
+        .trusted_proxies(settings.clients.proxies()?)
+        .debug_refusals(settings.clients.debug_refusals.0)
         .drain(settings.drain.duration())
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))
@@ -188,6 +190,7 @@ fn limits(settings: &Settings, subscribers_max: usize) -> Outcome<Limits> {
     limits.filters_per_stream_max = settings.filters_per_stream_max;
     limits.subscribers_max = subscribers_max;
     limits.signed_url_life_max = settings.signed_url_life_max.duration();
+    settings.clients.limit(&mut limits);
     Ok(limits)
 }
 

@@ -27,6 +27,9 @@ pub(super) fn decide(settings: &Settings, trust: &Trust) -> Outcome<Decided> {
     if let (true, None, Some(address)) = (trust.is_empty(), settings.anonymous, exposed) {
         return Err(refuse(address));
     }
+    if settings.clients.debug_refusals.0 {
+        check_debug(settings, exposed)?;
+    }
     let keyless = trust.is_empty() && settings.anonymous.is_none();
     let mut access = if keyless {
         Access::keyless()
@@ -38,6 +41,7 @@ pub(super) fn decide(settings: &Settings, trust: &Trust) -> Outcome<Decided> {
     }
     access.cors_origins = origins(&settings.cors_origins)?;
     access.publish_origins = origins(&settings.publish_origins)?;
+    access.allowed_hosts = settings.clients.hosts()?;
     access.cookie_name.clone_from(&settings.cookie_name);
     let mut warnings = warnings(trust, access.anonymous);
     if trust.has_issuers() && settings.hub_url.is_none() {
@@ -105,6 +109,21 @@ fn warnings(trust: &Trust, anonymous: Anonymous) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// What helps a developer helps whoever tries tokens: it is for one machine.
+fn check_debug(settings: &Settings, exposed: Option<&std::net::SocketAddr>) -> Outcome {
+    let why = match exposed {
+        Some(address) => format!("{address} can be reached from other machines"),
+        None if !settings.clients.trusted_proxies.is_empty() => {
+            "--trusted-proxies says that other machines reach this hub".to_owned()
+        }
+        None => return Ok(()),
+    };
+    Err(Failure::usage(format!(
+        "--debug-refusals tells whoever asks why a token fails, and {why}"
+    ))
+    .next("listen on loopback addresses alone, or read the reasons in the hub's log (TIDEWIRE_LOG=info)"))
 }
 
 /// Says what to paste instead: the same command, with a key.
