@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use tidewire_auth::{Algorithm, Anonymous};
 
-pub(crate) use keys::{KEY_VARIABLES, URL_KEY_VARIABLE, read_key_file};
+pub(crate) use keys::{KEY_VARIABLES, URL_KEY_VARIABLE, load_url_key, read_key};
 pub(crate) use mercure::notes as mercure_notes;
 pub(crate) use overlay::{Overlay, name_the_variable};
 pub(crate) use sources::{Origin, Sources};

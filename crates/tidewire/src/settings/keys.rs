@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tidewire_auth::signed_url::UrlKey;
-use tidewire_auth::{Algorithm, Algorithms, Issuer, Key, KeyError, KeySet, Keys, Role};
+use tidewire_auth::{Algorithm, Algorithms, Issuer, KeyError, KeySet, Keys, Role};
 
 use super::overlay::MERCURE_ISSUERS;
 use super::{Origin, Settings, Sources};
@@ -25,7 +25,7 @@ pub(crate) const KEY_VARIABLES: [(Role, [&str; 2]); 2] = [
 pub(crate) const URL_KEY_VARIABLE: &str = "TIDEWIRE_URL_KEY";
 
 /// What URLs are signed with, by the same order: a flag's file, the variable, a file that the configuration names.
-pub(super) fn load_url_key(file: Option<&Path>, file_origin: &Origin) -> Outcome<Option<UrlKey>> {
+pub(crate) fn load_url_key(file: Option<&Path>, file_origin: &Origin) -> Outcome<Option<UrlKey>> {
     let variable = std::env::var(URL_KEY_VARIABLE).ok();
     let variable = variable.filter(|key| !key.is_empty());
     let (from, bytes) = match (file, variable) {
@@ -36,7 +36,7 @@ pub(super) fn load_url_key(file: Option<&Path>, file_origin: &Origin) -> Outcome
             .next("unset one of them"));
         }
         (Some(path), variable) if variable.is_none() || *file_origin == Origin::Flag => {
-            (path.display().to_string(), read(path)?)
+            (path.display().to_string(), read_key(path)?)
         }
         (_, Some(text)) => (URL_KEY_VARIABLE.to_owned(), text.into_bytes()),
         _ => return Ok(None),
@@ -120,12 +120,12 @@ fn give_to_issuers(keys: &mut Keys, issuers: &[String], role: Role, key: &KeySet
 
 /// A role's keys from a file: a shared secret, a public key or a certificate in PEM, a JWK or a set of them.
 fn read_keys(path: &Path, algorithm: Algorithm) -> Outcome<KeySet> {
-    keys_of(&path.display().to_string(), &read(path)?, algorithm)
+    keys_of(&path.display().to_string(), &read_key(path)?, algorithm)
 }
 
 /// The same for any of these algorithms, or for all that its keys can be for.
 pub(super) fn read_key_set(path: &Path, algorithms: Option<Algorithms>) -> Outcome<KeySet> {
-    KeySet::parse(&read(path)?, algorithms)
+    KeySet::parse(&read_key(path)?, algorithms)
         .map_err(|why| wrong_key(&path.display().to_string(), &why))
 }
 
@@ -133,13 +133,8 @@ fn keys_of(from: &str, bytes: &[u8], algorithm: Algorithm) -> Outcome<KeySet> {
     KeySet::parse(bytes, Some(algorithm.into())).map_err(|why| wrong_key(from, &why))
 }
 
-/// A shared secret from a file.
-pub(crate) fn read_key_file(path: &Path, algorithm: Algorithm) -> Outcome<Key> {
-    Key::hmac(&read(path)?, algorithm).map_err(|why| wrong_key(&path.display().to_string(), &why))
-}
-
 /// All of a file but one line end, which editors and `echo` add.
-fn read(path: &Path) -> Outcome<Vec<u8>> {
+pub(crate) fn read_key(path: &Path) -> Outcome<Vec<u8>> {
     let mut bytes =
         std::fs::read(path).map_err(|error| Failure::file(path, "read the key", &error))?;
     for end in [b'\n', b'\r'] {

@@ -11,5 +11,6 @@ mod revoking;
 mod settings;
 mod support;
 mod tls;
+mod tokens;
 mod tools;
 mod trust;

@@ -241,6 +241,17 @@ impl Hub {
     fn listen(address: &str, arguments: &[&str]) -> Self {
         let mut command = tidewire();
         command.args(["serve", "--listen", address]).args(arguments);
+        Self::of(command, arguments)
+    }
+
+    /// The hub of a line for a shell, which listens on a port of its own choice.
+    pub(crate) fn of_line(line: &str, folder: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).current_dir(folder);
+        Self::of(command, &[])
+    }
+
+    fn of(command: Command, arguments: &[&str]) -> Self {
         let running = Running::start(command);
         let line = running.line();
         let url = line.strip_prefix("listening ").expect(&line).to_owned();
