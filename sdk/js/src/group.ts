@@ -1,20 +1,19 @@
 // Those who read one stream: the members of this page, and through a crew those of all tabs. The tab that leads has the link;
 // it says what comes, and every tab, itself too, hears the same words.
 //
-// Each event once and in order: a tab knows the ids it has read lately. A stream that begins anew, after a cut or under another
-// leader, says after which id; what the tab has read beyond that is skipped when it comes again. Words are numbered within a
-// leader's term: who misses one catches up from its own cursor, as does who comes later than the stream.
+// Each event once and in order: events have places in the hub's log, and each member knows how far it has read. A stream that
+// begins anew, after a cut or under another leader, says after which id; if that is further on than the tab has heard, its
+// members catch up. Words are numbered within a leader's term: who misses one catches up as well, as does who comes later than
+// the stream.
 
 import { Address, addTo, containsAll } from "./address";
 import { canShare, Crew, newCrew } from "./crew";
-import { Item, isControl } from "./item";
+import { GAP, isAfter, Item } from "./item";
 import { EVENT_STREAM, Link, NDJSON, PAGE } from "./link";
 import type { Member } from "./member";
 import type { Settings } from "./settings";
 import { isSeen, onWake } from "./wake";
 
-/** Ids that a tab remembers, or half of them. */
-const RECENT_MAX = 8_192;
 /** New topics are gathered for so long before the stream begins anew with them; gone ones for longer. */
 const GATHER_MS = 30;
 const SHED_MS = 5_000;
@@ -90,8 +89,6 @@ export class Group {
 
   // How far this tab has read.
   private _lastId: string | undefined;
-  private _recent: string[] = [];
-  private _skip: string[] = [];
 
   private _heardMs = 0;
   private _saidMs = 0;
@@ -297,17 +294,15 @@ export class Group {
   }
 
   private _hearOpen(word: Open): void {
-    const { from, topics } = word;
-    if (word.term < this._term) return;
-    if (word.term > this._term) this._follow();
-    const isNew = word.isNew || word.term > this._term;
-    const since = from === undefined ? -1 : this._recent.indexOf(from);
-    const follows = isNew ? from === this._lastId || since >= 0 : word.at === this._at;
-    // What this tab has read beyond that id will come again.
-    if (isNew) this._skip = since < 0 ? [] : this._recent.slice(since + 1);
+    const { from, topics, term } = word;
+    if (term < this._term) return;
+    if (term > this._term) this._follow();
+    const isNew = word.isNew || term > this._term;
+    // A stream that begins further back brings again what was read; nothing is missed.
+    const follows = isNew ? from === this._lastId || !isAfter(from, this._lastId) : word.at === this._at;
     if (!follows) this._lastId = from;
     this._heardMs = Date.now();
-    this._term = word.term;
+    this._term = term;
     this._at = word.at;
     this._isOpen = true;
     this._each((member) => {
@@ -323,24 +318,11 @@ export class Group {
     if (word.at !== this._at + 1) this._each((member) => member._missed());
     this._at = word.at;
     for (const item of word.items) {
-      if (!this._isKnown(item)) this._each((member) => member._next(item));
+      if (item.type === GAP) this._lastId = undefined;
+      const id = item.at ?? item.id;
+      if (id !== undefined && isAfter(id, this._lastId)) this._lastId = id;
+      this._each((member) => member._next(item));
     }
-  }
-
-  /** Notes an item; true if it was read already, before the stream began anew. */
-  private _isKnown(item: Item): boolean {
-    const { id } = item;
-    if (id === undefined) return false;
-    const at = this._address._hub && !isControl(item) ? this._skip.indexOf(id) : -1;
-    if (at >= 0) {
-      this._skip.splice(at, 1);
-      return true;
-    }
-    this._lastId = id;
-    const recent = this._recent;
-    if (recent[recent.length - 1] !== id) recent.push(id);
-    if (recent.length > RECENT_MAX) recent.splice(0, RECENT_MAX / 2);
-    return false;
   }
 
   /** From time to time: the leader shows that it lives, the others look whether it does. */

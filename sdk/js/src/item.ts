@@ -1,4 +1,4 @@
-// What a stream brings: an event, or one of the hub's own words about the stream.
+// What a stream brings: an event, or one of the hub's own words about the stream; and the order of both.
 
 /** An event as it came, before anybody is told of it. */
 export interface Item {
@@ -6,6 +6,8 @@ export interface Item {
   data: string;
   /** The event's own id; absent where it had none. */
   id?: string;
+  /** Its place in the hub's log, written as an id of the hub's, where it can be told. */
+  at?: string;
   /** The topics it was published to; only NDJSON and pages tell them. */
   topics?: string[];
 }
@@ -17,4 +19,14 @@ export const CHECKPOINT = "tidewire.at";
 /** The hub's own types, which nobody may publish: for every reader, whatever it subscribed to. */
 export function isControl(item: Item): boolean {
   return item.type.slice(0, 9) === "tidewire.";
+}
+
+/** An id of the hub's own making: `#`, the log's life, and the position in it. */
+export const PLACE = /^#(\d+)-(\d+)$/;
+
+/** Whether what has this id comes after what has that; true where they cannot be compared. */
+export function isAfter(id: string | undefined, other: string | undefined): boolean {
+  const a = PLACE.exec(id!);
+  const b = PLACE.exec(other!);
+  return !a || !b || (a[1] === b[1] ? +a[2] > +b[2] : +a[1] > +b[1]);
 }

@@ -149,7 +149,7 @@ export class Link {
         if (item.type !== GAP) taken.push({ type: GAP, data: JSON.stringify({ reason: gap }) });
         gap = null;
       }
-      if (item.id !== undefined) this._lastId = item.id;
+      this._lastId = item.at ?? item.id ?? this._lastId;
       taken.push(item);
     };
 
@@ -167,18 +167,20 @@ export class Link {
         else return this._fail(status);
         gap = header("Tidewire-Gap");
         // A hub's first bytes follow at once, unless a proxy holds them; others may be silent for long.
-        if (!hub) this._opened(type);
+        if (!hub) this._opened(type, this._lastId);
       },
       _text: (piece) => {
         if (isOver()) return;
         this._heardMs = Date.now();
-        this._opened(type);
-        if (isOver()) return;
+        const before = this._lastId;
         try {
           reader.push(piece);
         } catch (_) {
           return this._lose(0, 0);
         }
+        // Who had no id yet goes on after that of the hub's first word.
+        this._opened(type, before ?? taken[0]?.id);
+        if (isOver()) return;
         if (type !== PAGE) this._tell(taken.splice(0), false);
       },
       _end: () => {
@@ -212,12 +214,12 @@ export class Link {
     return headers;
   }
 
-  private _opened(type: string): void {
+  private _opened(type: string, from: string | undefined): void {
     clearTimeout(this._timer);
     this._refused = 0;
     if (this._isOpen) return;
     this._isOpen = true;
-    this._on._opened(this._lastId, type !== EVENT_STREAM);
+    this._on._opened(from, type !== EVENT_STREAM);
   }
 
   private _tell(items: Item[], isTail: boolean): void {

@@ -3,7 +3,7 @@
 
 import { Address, filterOf } from "./address";
 import type { Group } from "./group";
-import { Item, isControl } from "./item";
+import { GAP, isAfter, isControl, Item } from "./item";
 import { Link, PAGE } from "./link";
 import type { Settings } from "./settings";
 
@@ -15,9 +15,6 @@ export interface MemberListener {
   _lost(status: number): void;
   _failed(status: number): void;
 }
-
-/** A stream is not further behind the pages: its connection would have been given up. */
-const BEHIND_MS = 60_000;
 
 /** Waiting: the stream does not run, or not for all its topics. Catching up: what comes is kept until what was is read. */
 const enum Phase {
@@ -34,9 +31,6 @@ export class Member {
   _group!: Group;
   private _filter!: (item: Item) => boolean;
   private _kept: Item[] = [];
-  /** Ids read from pages. Pages may be ahead of the stream, which brings the same events later, through another tab. */
-  private _paged: string[] = [];
-  private _pagedMs = 0;
   private _link: Link | undefined;
 
   constructor(
@@ -64,18 +58,20 @@ export class Member {
   /** A stream that others read too runs with all its topics, after this id; `follows` if it goes on where this tab was. */
   _join(from: string | undefined, follows: boolean, isNew: boolean): void {
     if (follows && (this._phase === Phase.Live || (this._phase === Phase.CatchingUp && !isNew))) return this._on._opened();
-    const isFresh = this._lastId === undefined && !this._address._since;
-    if (isFresh || (this._lastId !== undefined && this._lastId === from)) return this._begin(from);
+    if (this._lastId === undefined && !this._address._since) return this._begin(from);
+    // What it has read already is not taken again.
+    if (this._lastId === from || !isAfter(from, this._lastId)) return this._begin(this._lastId);
     this._catchUp();
     this._on._opened();
   }
 
-  /** A word of the stream was missed. */
+  /** A word of the stream was missed: what is kept begins after it. */
   _missed(): void {
+    this._kept = [];
     if (this._phase === Phase.Live) this._catchUp();
   }
 
-  /** Reads the stream from its start. */
+  /** Reads the stream, after this id. */
   _begin(from: string | undefined): void {
     this._wait();
     this._phase = Phase.Live;
@@ -86,25 +82,23 @@ export class Member {
   /** The next of the stream. */
   _next(item: Item): void {
     if (this._phase === Phase.CatchingUp) this._kept.push(item);
-    if (this._phase !== Phase.Live) return;
-    if (Date.now() - this._pagedMs > BEHIND_MS) this._paged = [];
-    if (this._paged.length) {
-      // The stream may be behind the pages: what is not for this reader moves its cursor later.
-      if (isControl(item) || !this._filter(item)) return this._take({ ...item, id: undefined });
-      const at = this._paged.indexOf(item.id!);
-      // Both are in the order of the log, so that what is before it in the pages has come before.
-      if (at >= 0) return void this._paged.splice(0, at + 1);
-      this._paged = [];
-    }
-    this._take(item);
+    if (this._phase === Phase.Live) this._take(item);
   }
 
+  /** A stream that begins anew, and pages that are ahead of it, bring again what was read: each event is taken once. */
   private _take(item: Item): void {
-    if (item.id !== undefined) this._lastId = item.id;
+    const id = item.at ?? item.id;
+    // After a gap the log may have begun a new life, with places of its own.
+    if (item.type === GAP) this._lastId = undefined;
+    if (id !== undefined) {
+      const isNew = !this._address._hub || isAfter(id, this._lastId);
+      if (isNew) this._lastId = id;
+      else if (!isControl(item)) return;
+    }
     if (this._filter(item)) this._on._item(item);
   }
 
-  /** Reads pages from where it stands until one has something of what is kept, or there are no more. */
+  /** Reads pages from where it stands until they meet what the stream has brought, or there are no more. */
   private _catchUp(): void {
     this._wait();
     this._phase = Phase.CatchingUp;
@@ -113,27 +107,20 @@ export class Member {
       _lost() {},
       _failed: (status) => this._on._failed(status),
       _items: (items, isTail) => {
-        const kept = this._kept.map(({ id }) => id);
-        let isMet = isTail;
         for (const item of items) {
-          if (!isControl(item)) this._paged.push(item.id!);
-          if (kept.indexOf(item.id) >= 0) isMet = true;
           this._take(item);
           // A listener may have closed the source, or changed its topics: then all is done anew.
           if (this._link !== link) return;
         }
-        this._pagedMs = Date.now();
-        if (isMet) this._meet();
+        const [first] = this._kept;
+        if (!isTail && (!first || isAfter(first.at, this._lastId))) return;
+        const kept = this._kept;
+        this._wait();
+        this._phase = Phase.Live;
+        for (const item of kept) this._next(item);
       },
     });
     this._link = link;
     link._start(this._topics, this._lastId);
-  }
-
-  private _meet(): void {
-    const kept = this._kept;
-    this._wait();
-    this._phase = Phase.Live;
-    for (const item of kept) this._next(item);
   }
 }

@@ -1,14 +1,15 @@
 // Reads JSON documents, one a line: events as the hub writes them for `Accept: application/x-ndjson`, and pages, which are one
 // line each (`Accept: application/json`).
 
-import { CHECKPOINT, GAP, Item } from "./item";
+import { CHECKPOINT, GAP, Item, PLACE } from "./item";
 import type { Reader } from "./parser";
 
-/** As the hub writes an event. A control event's data is an object, or null. */
+/** As the hub writes an event. A control event's data is an object, or null; who has an id of its own has a position too. */
 interface Written {
   type: string;
   data: unknown;
   id?: string;
+  position?: number;
   topics?: string[];
 }
 
@@ -18,18 +19,25 @@ interface Page {
   gap?: unknown;
 }
 
-function asItem({ type, data, id, topics }: Written): Item {
-  return { type, data: typeof data === "string" ? data : data == null ? "" : JSON.stringify(data), id, topics };
-}
-
-/** A page's events, its gap before them as a stream would tell it, and its cursor after them as a checkpoint. */
-function itemsOf({ events, next, gap }: Page): Item[] {
-  const before = gap ? [{ type: GAP, data: JSON.stringify(gap) }] : [];
-  return before.concat(events.map(asItem), { type: CHECKPOINT, data: "", id: next } as Item);
-}
-
 export function lineReader(take: (item: Item) => void): Reader {
   let rest = "";
+  let life: string | undefined;
+
+  function takeEvent({ type, data, id, position, topics }: Written): void {
+    const place = PLACE.exec(id!);
+    if (place) life = place[1];
+    const at = place ? id : life && position ? "#" + life + "-" + position : undefined;
+    take({ type, data: typeof data === "string" ? data : data == null ? "" : JSON.stringify(data), id, at, topics });
+  }
+
+  /** Its gap first, as a stream would tell it, and its cursor last, as a checkpoint. */
+  function takePage({ events, next, gap }: Page): void {
+    life = (PLACE.exec(next) || [])[1];
+    if (gap) takeEvent({ type: GAP, data: gap });
+    events.forEach(takeEvent);
+    takeEvent({ type: CHECKPOINT, data: "", id: next });
+  }
+
   return {
     push(text) {
       const lines = text.split("\n");
@@ -39,8 +47,8 @@ export function lineReader(take: (item: Item) => void): Reader {
         // An empty line is a heartbeat, or padding.
         if (!line.trim()) continue;
         const written = JSON.parse(line);
-        if (written.events) itemsOf(written).forEach(take);
-        else take(asItem(written));
+        if (written.events) takePage(written);
+        else takeEvent(written);
       }
     },
   };

@@ -113,9 +113,9 @@ export class TidewireSource extends Target {
   }
 
   /** 9.2.6: the event's "lastEventId attribute must be initialized to the last event ID string"; "if readyState is not CLOSED". */
-  private _dispatch({ type, data }: Item): void {
+  private _dispatch({ type, data, id }: Item): void {
     if (this._readyState === CLOSED) return;
-    this.dispatchEvent(makeMessage(type, { data, lastEventId: this.lastEventId, origin: originOf(this.url) }));
+    this.dispatchEvent(makeMessage(type, { data, lastEventId: id ?? this.lastEventId, origin: originOf(this.url) }));
   }
 
   /** 9.2.3, reestablish the connection: "set the readyState attribute to CONNECTING, and fire an event named error". */

@@ -8,6 +8,7 @@ import { load } from "./load.js";
 const { pauseMs, retryAfterMs } = await load("backoff");
 const { lineReader } = await load("ndjson");
 const { streamReader } = await load("parser");
+const { isAfter } = await load("item");
 
 test("a pause is anything up to a growing bound, on top of what was asked for", (t) => {
   const table = [
@@ -34,14 +35,18 @@ test("Retry-After", () => {
 
 test("NDJSON and pages, cut anywhere", () => {
   const event = { type: "message", data: "ä\n", id: "#1-2", topics: ["a"], private: false, time: "t" };
+  const own = { ...event, id: "own", position: 3 };
   const open = { type: "tidewire.open", data: { stream: "s" }, id: "#1-1" };
-  const page = { events: [event], next: "#1-9", gap: { reason: "expired" } };
-  const item = { type: "message", data: "ä\n", id: "#1-2", topics: ["a"] };
+  const [item, ownItem] = [{ type: "message", data: "ä\n", id: "#1-2", at: "#1-2", topics: ["a"] }, { type: "message", data: "ä\n", id: "own", at: "#1-3", topics: ["a"] }];
+  const control = (type, data, id) => ({ type: `tidewire.${type}`, data, id, at: id, topics: undefined });
   const table = [
-    [[open, event], [{ type: "tidewire.open", data: '{"stream":"s"}', id: "#1-1", topics: undefined }, item]],
-    [[{ type: "tidewire.at", data: null, id: "#1-3" }], [{ type: "tidewire.at", data: "", id: "#1-3", topics: undefined }]],
-    [[page], [{ type: "tidewire.gap", data: '{"reason":"expired"}' }, item, { type: "tidewire.at", data: "", id: "#1-9" }]],
-    [[{ events: [], next: "#1-9" }], [{ type: "tidewire.at", data: "", id: "#1-9" }]],
+    [[open, event, own], [control("open", '{"stream":"s"}', "#1-1"), item, ownItem]],
+    [[{ type: "tidewire.at", data: null, id: "#1-3" }], [control("at", "", "#1-3")]],
+    [[{ events: [own, event], next: "#1-9", gap: { reason: "expired" } }], [control("gap", '{"reason":"expired"}'), ownItem, item, control("at", "", "#1-9")]],
+    [[{ events: [], next: "#1-9" }], [control("at", "", "#1-9")]],
+    // A hub that does not tell places, and a life that is not known.
+    [[{ ...own, position: undefined }], [{ ...ownItem, at: undefined }]],
+    [[own], [{ ...ownItem, at: undefined }]],
   ];
   for (const [documents, want] of table) {
     const text = `\n    \n${documents.map((document) => JSON.stringify(document)).join("\n\n")}\n`;
@@ -53,6 +58,23 @@ test("NDJSON and pages, cut anywhere", () => {
       assert.deepEqual(items, want);
     }
   }
+});
+
+test("the order of ids", () => {
+  const table = [
+    ["#1-2", "#1-1", true],
+    ["#1-10", "#1-9", true],
+    ["#1-1", "#1-1", false],
+    ["#1-1", "#1-2", false],
+    ["#2-1", "#1-9", true],
+    ["#1-9", "#2-1", false],
+    // Cannot be compared.
+    ["own", "#1-1", true],
+    ["#1-1", "own", true],
+    ["#1-1", undefined, true],
+    [undefined, "#1-1", true],
+  ];
+  for (const [id, other, want] of table) assert.equal(isAfter(id, other), want, `${id} ${other}`);
 });
 
 test("a block with an id alone moves the cursor, and is no event", () => {
