@@ -2,6 +2,7 @@
 //! TOML file, in that order, then the default. What the values mean is the hub's business; how they are written is `values`'s.
 
 mod caddyfile;
+mod doors;
 mod issuers;
 mod keys;
 mod limits;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use tidewire_auth::{Algorithm, Anonymous};
 
+pub(crate) use doors::warnings;
 pub(crate) use keys::{KEY_VARIABLES, URL_KEY_VARIABLE, load_url_key, read_key};
 pub(crate) use mercure::notes as mercure_notes;
 pub(crate) use overlay::{Overlay, name_the_variable};

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use crate::failure::Outcome;
+use super::serve;
+use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::settings::{self, Settings, Sources};
 
@@ -18,9 +19,18 @@ pub(crate) struct Config {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Say whether flags, environment and file are right; start nothing
-    #[command(after_help = "Example:\n  tidewire config check --config tidewire.toml")]
-    Check(Box<Settings>),
+    /// Say whether flags, environment and file are right, and which keys are weak and which doors open; start nothing
+    #[command(
+        after_help = "Examples:\n  tidewire config check --config tidewire.toml\n  tidewire config check --strict --listen 0.0.0.0:8080 --publisher-key-file tidewire.key"
+    )]
+    Check {
+        #[command(flatten)]
+        settings: Box<Settings>,
+
+        /// Exit 1 if there is a warning
+        #[arg(long)]
+        strict: bool,
+    },
     /// Print the settings that hold, as a TOML file, and where each came from
     #[command(
         after_help = "Example:\n  TIDEWIRE_HEARTBEAT=10s tidewire config show --config tidewire.toml"
@@ -31,17 +41,31 @@ enum Action {
 impl Config {
     pub(crate) fn run(self, sources: &Sources) -> Outcome {
         match self.action {
-            Action::Check(settings) => {
-                settings::load_trust(&settings, sources)?;
-                settings::load_tls(&settings, sources)?;
-                output::result("the settings are right")
-            }
+            Action::Check { settings, strict } => check(&settings, sources, strict),
             Action::Show(settings) => {
                 settings::load_trust(&settings, sources)?;
                 settings::load_tls(&settings, sources)?;
                 output::bytes(show(sources).as_bytes())
             }
         }
+    }
+}
+
+fn check(settings: &Settings, sources: &Sources, is_strict: bool) -> Outcome {
+    let trust = settings::load_trust(settings, sources)?;
+    settings::load_tls(settings, sources)?;
+    serve::check(settings, sources, &trust)?;
+    let warnings = settings::warnings(settings, &trust);
+    for warning in &warnings {
+        output::say(format_args!("warning: {warning}"));
+    }
+    match warnings.len() {
+        0 => output::result("the settings are right"),
+        count if is_strict => Err(Failure::failed(format!(
+            "{}, and --strict takes none",
+            output::count(count as u64, "warning")
+        ))),
+        _ => output::result("the settings are right; see the warnings"),
     }
 }
 

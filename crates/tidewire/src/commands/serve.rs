@@ -62,6 +62,14 @@ fn start_logging() {
         .try_init();
 }
 
+/// Whether a hub would start with these settings, as far as they say.
+pub(super) fn check(settings: &Settings, sources: &Sources, trust: &Trust) -> Outcome {
+    access::decide(settings, trust)?;
+    admin::decide(settings)?;
+    store::in_memory(settings, sources)?;
+    Ok(())
+}
+
 async fn serve(settings: &Settings, sources: &Sources) -> Outcome {
     let trust = settings::load_trust(settings, sources)?;
     let access = access::decide(settings, &trust)?;

@@ -1,5 +1,6 @@
 //! Promises of the command line, held against the real binary.
 
+mod doors;
 mod follow;
 mod limits;
 mod manners;

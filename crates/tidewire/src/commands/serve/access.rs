@@ -6,7 +6,7 @@ use tidewire_hub::{Access, Anonymous, HookSettings};
 use super::origins;
 use crate::failure::{Failure, Outcome};
 use crate::quote;
-use crate::settings::{Settings, Trust};
+use crate::settings::{self, Settings, Trust};
 
 /// The decision, and how it is told.
 #[derive(Debug)]
@@ -43,14 +43,8 @@ pub(super) fn decide(settings: &Settings, trust: &Trust) -> Outcome<Decided> {
     access.publish_origins = origins(&settings.publish_origins)?;
     access.allowed_hosts = settings.clients.hosts()?;
     access.cookie_name.clone_from(&settings.cookie_name);
-    let mut warnings = warnings(trust, access.anonymous);
-    if trust.has_issuers() && settings.hub_url.is_none() {
-        warnings.push(
-            "access tokens are compared with what each request calls the hub (its Host), which whoever holds a token for another hub can \
-             choose: say what this one is called with --hub-url"
-                .to_owned(),
-        );
-    }
+    let warnings = settings::warnings(settings, trust);
+    let severe = warnings.iter().filter(|warning| warning.is_severe);
     access.keys = trust.keys.clone();
     access.url_key.clone_from(&trust.url_key);
     let who = |role| who(&access, trust, keyless, role);
@@ -58,7 +52,7 @@ pub(super) fn decide(settings: &Settings, trust: &Trust) -> Outcome<Decided> {
         publish: who(Role::Publisher),
         subscribe: who(Role::Subscriber),
         access,
-        warnings,
+        warnings: severe.map(ToString::to_string).collect(),
     })
 }
 
@@ -90,27 +84,6 @@ fn who_with_hook(hook: &HookSettings, anonymous: bool, with_token: bool, role: R
     }
 }
 
-fn warnings(trust: &Trust, anonymous: Anonymous) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let keys = &trust.keys;
-    for role in [Role::Publisher, Role::Subscriber] {
-        for (_, key) in keys.each(role) {
-            if let Some(weakness) = key.weakness() {
-                warnings.push(format!("the {role} key {weakness}"));
-            }
-        }
-        let by_url = role == Role::Subscriber && trust.url_key.is_some();
-        let known = trust.can_verify(role) || trust.hook.is_some() || by_url;
-        let nobody = !known && !anonymous.allows(role);
-        if nobody && !trust.is_empty() {
-            warnings.push(format!(
-                "no {role} can get in: give --{role}-key-file, or see --anonymous"
-            ));
-        }
-    }
-    warnings
-}
-
 /// What helps a developer helps whoever tries tokens: it is for one machine.
 fn check_debug(settings: &Settings, exposed: Option<&std::net::SocketAddr>) -> Outcome {
     let why = match exposed {
@@ -132,7 +105,15 @@ fn refuse(address: &std::net::SocketAddr) -> Failure {
     let key = free_name();
     let key = quote::shell(&key);
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let serve = quote::command(words.iter().map(String::as_str));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let serve = match words.as_slice() {
+        // Asked what `serve` would say.
+        ["config", "check", rest @ ..] => {
+            let settings = rest.iter().copied().filter(|word| *word != "--strict");
+            quote::command(std::iter::once("serve").chain(settings))
+        }
+        words => quote::command(words.iter().copied()),
+    };
     Failure::usage(format!(
         "{address} can be reached from other machines, and there is no key that says who may publish and subscribe"
     ))

@@ -28,7 +28,7 @@ pub(super) async fn bind(settings: &Settings) -> Outcome<Option<Admin>> {
 }
 
 /// Safe by default: figures say much about whom a hub serves, so beyond this machine somebody must have said who may see them.
-fn decide(settings: &Settings) -> Outcome<AdminAccess> {
+pub(super) fn decide(settings: &Settings) -> Outcome<AdminAccess> {
     match (&settings.admin_token_file, settings.admin_open.0) {
         (Some(_), true) => Err(Failure::usage(
             "--admin-token-file and --admin-open contradict each other",
