@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import http from "node:http";
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { NO_BROWSER, openBrowser } from "./browser.js";
-import { BINARY, Hub, NO_BINARY, pause, temporaryFolder, until } from "./hub.js";
+import { BINARY, Hub, NO_BINARY, temporaryFolder, until } from "./hub.js";
 import { burst, dataOf, expectAll, isOpen, openContext, openSdkTab, seen, subscribers } from "./sdk.js";
 
 const skip = NO_BINARY || NO_BROWSER;
@@ -149,6 +149,25 @@ test("a gap is told, and what is left is read", { skip, timeout: 60_000 }, async
     assert.deepEqual([lines[0].type, JSON.parse(lines[0].data).reason, JSON.parse(lines[0].data).asked], ["tidewire.gap", "expired", first], `share ${share}`);
     assert.equal(lines.filter(({ type }) => type === "tidewire.gap").length, 1);
     await tab.close();
+  }
+});
+
+test("a hub that has lost its log is read from its new beginning, and the gap is told", { skip, timeout: 60_000 }, async (t) => {
+  const hub = await Hub.start(t);
+  const context = await openContext(await openBrowser(t));
+  const tabs = [];
+  for (const share of [false, true]) tabs.push(await openSdkTab(context, hub.url, "/topics/news", { share, backoffMs: 100 }));
+  await Promise.all(tabs.map(isOpen));
+  const sent = await burst(hub, "news", 20, { name: "old" });
+  await expectAll(tabs, sent);
+  await hub.kill();
+  rmSync(join(hub.folder, "data"), { recursive: true });
+  await hub.start();
+  sent.push(...(await burst(hub, "news", 20, { name: "new" })));
+  await expectAll(tabs, sent);
+  for (const tab of tabs) {
+    const gaps = (await seen(tab)).filter(({ type }) => type === "tidewire.gap").map(({ data }) => JSON.parse(data).reason);
+    assert.deepEqual(gaps, ["epoch"]);
   }
 });
 

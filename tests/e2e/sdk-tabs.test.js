@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { NO_BROWSER, openBrowser } from "./browser.js";
-import { Hub, NO_BINARY, pause, until } from "./hub.js";
+import { Hub, NO_BINARY, until } from "./hub.js";
 import { burst, expectAll, isOpen, openContext, openSdkTab, seen, subscribers } from "./sdk.js";
 
 const skip = NO_BINARY || NO_BROWSER;
@@ -83,7 +83,7 @@ test("a leader that stands still without a word is deposed, and follows when it 
   const tabs = await openTabs(context, hub, 3, "/topics/news", { beatMs: 300 });
   const requests = tabs.slice(1).map(watchRequests);
   // Its one thread is busy: it neither reads nor answers, nor does it know.
-  const busy = tabs[0].evaluate(() => { for (const until = Date.now() + 6_000; Date.now() < until;); });
+  const busy = tabs[0].evaluate(() => { for (const until = Date.now() + 5_000; Date.now() < until;); });
   const sent = await burst(hub, "news", 100, { everyMs: 30 });
   await expectAll(tabs.slice(1), sent, 2_000);
   assert.equal(requests.flat().length, 1, "one of the others takes over");
@@ -109,6 +109,7 @@ test("a page that comes back from the back/forward cache reads what it missed", 
   const context = await openContext(await openBrowser(t, { without: ["--disable-back-forward-cache"] }));
   const tabs = await openTabs(context, hub, 2);
   const alone = await openSdkTab(context, hub.url, "/topics/news", { share: false });
+  await isOpen(alone);
   const gone = [tabs[0], alone];
   await Promise.all(gone.map((tab) => tab.evaluate(() => { window.wasHere = true; })));
   const away = () => Promise.all(gone.map((tab) => tab.goto(`${hub.url}/healthz`)));
