@@ -9,6 +9,7 @@ mod paste;
 mod presence;
 mod restarts;
 mod revoking;
+mod secrets;
 mod settings;
 mod support;
 mod tls;
