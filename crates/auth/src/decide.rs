@@ -5,6 +5,9 @@ use tidewire_core::{Dialect, Grant, MatcherSet, PatternError, Patterns, Payload}
 use crate::case::Case;
 use crate::{Anonymous, Claims, Detail, DetailError, Keys, Question, Refusal, Role};
 
+/// By how much a token's maker may be ahead of the hub's clock for its `iat` to be believed.
+const ISSUED_AHEAD_MS_MAX: u64 = 60_000;
+
 /// Decides what a request may do in a role. `patterns` makes matchers of the patterns that a token names, within the hub's limits.
 ///
 /// A token that is bad is refused even where none is needed: falling back would hide the mistake.
@@ -27,6 +30,10 @@ pub fn decide(
     let case = Case::open(question, presented.token, presented.from, keys)?;
     case.judge()?;
     let mut grant = grant(case.into_claims()?, role, patterns)?;
+    // One that says it was made later than that does not say when it was made (milliseconds, mostly), and must not outlive every
+    // revocation by that.
+    let made_by_ms = question.now_ms.saturating_add(ISSUED_AHEAD_MS_MAX);
+    grant.issued_ms = grant.issued_ms.filter(|ms| *ms <= made_by_ms);
     grant.expires_ms = grant.expires_ms.map(|ms| ms.saturating_add(keys.leeway_ms));
     Ok(grant)
 }

@@ -30,7 +30,8 @@ pub enum RevokedBy {
         /// Whom they are about.
         subject: String,
     },
-    /// Those that let their holder publish to this topic or read its private events.
+    /// Those that let their holder read this topic's private events. Who may publish to it may go on, or whoever may publish to
+    /// every topic would lock itself out; a publisher is taken back by its id or its subject.
     Topic(Topic),
 }
 
@@ -59,9 +60,7 @@ impl Revocation {
                 of_issuer(issuer) && grant.subject.as_ref() == Some(subject) && self.is_after(grant)
             }
             RevokedBy::Topic(topic) => {
-                let topic = topic.as_bytes();
-                (grant.publish.accepts(topic) || grant.private.accepts(topic))
-                    && self.is_after(grant)
+                grant.private.accepts(topic.as_bytes()) && self.is_after(grant)
             }
         }
     }
@@ -246,10 +245,7 @@ impl Revocations {
             .as_ref()
             .and_then(|subject| self.subjects.get(subject));
         let named = by_id.into_iter().chain(by_subject).flatten();
-        named
-            .chain(self.by_topics(&grant.publish))
-            .chain(self.by_topics(&grant.private))
-            .find(in_force)
+        named.chain(self.by_topics(&grant.private)).find(in_force)
     }
 
     /// Those that may concern these topics.

@@ -308,6 +308,24 @@ fn what_is_minted_is_granted() {
     assert!(mint(&many, &key(Algorithm::Hs256)).is_err());
 }
 
+/// What was made later is spared by revocations: a maker that counts in milliseconds makes nothing in the year 58,000.
+#[test]
+fn a_token_is_not_made_tomorrow() {
+    let now_s = NOW_MS / 1000;
+    let table = [
+        (now_s, Some(NOW_MS)),
+        (now_s + 60, Some(NOW_MS + 60_000)),
+        (now_s + 61, None),
+        (NOW_MS, None),
+        (u64::MAX, None),
+    ];
+    for (iat, want) in table {
+        let payload = json!({"iat": iat, "mercure": {"subscribe": ["a"]}});
+        let grant = subscriber(&token(&json!({"alg": "HS256"}), &payload)).unwrap();
+        assert_eq!(grant.issued_ms, want, "{iat}");
+    }
+}
+
 #[test]
 fn keys_are_checked_and_kept_secret() {
     assert_eq!(Key::hmac(b"", Algorithm::Hs256), Err(KeyError::Empty));

@@ -33,7 +33,7 @@ pub(crate) struct Revoke {
     #[arg(long, value_name = "ID", conflicts_with = "topic")]
     token_id: Option<String>,
 
-    /// All tokens that let their holder publish to a topic or read its private events; those made later are good
+    /// All tokens that let their holder read a topic's private events; those made later are good
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
 
