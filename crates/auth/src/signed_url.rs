@@ -18,7 +18,7 @@
 //!   undone, all others with capital letters. Host and scheme are not signed: the key is one hub's.
 //! - The **parameters** in their order, each `name=value`, joined by `&`; names and values decoded and encoded again, so that every
 //!   byte but an unreserved character is `%XX`. These are signed: `topic`, `match`, `match_exact`, `match_urlpattern` (what it is
-//!   about); `expires` (seconds since 1970, always there), `origin`, `address`, `once`, `subject`, each at most once.
+//!   about); `expires` (seconds since 1970, always there), `origin`, `address`, `once`, `subject`, `issuer`, each at most once.
 //! - These are **not** signed, for they change when a client reconnects or say only how an answer looks: `last_event_id`,
 //!   `lastEventID`, `lastEventId`, `Last-Event-ID`, `since`, `checkpoint`, `label`, `limit`, `padding`, `wait`. So a signed URL does
 //!   not say how far back its holder may read: it reads the history of its topics too.
@@ -159,6 +159,8 @@ pub struct SignedUrl {
     pub once: Option<String>,
     /// Whom it is about.
     pub subject: Option<String>,
+    /// Who says so (`iss`): without it, a revocation of this issuer's subject alone leaves the URL good.
+    pub issuer: Option<String>,
 }
 
 impl SignedUrl {
@@ -175,6 +177,7 @@ impl SignedUrl {
             ("address", address.as_ref()),
             ("once", self.once.as_ref()),
             ("subject", self.subject.as_ref()),
+            ("issuer", self.issuer.as_ref()),
         ];
         let parameters = self
             .parameters

@@ -12,7 +12,7 @@ const DOMAIN: &str = "tidewire signed url 1\n";
 /// What it is about.
 pub(super) const MATCHERS: [&str; 4] = ["topic", "match", "match_exact", "match_urlpattern"];
 /// What it allows; each at most once.
-const TERMS: [&str; 5] = ["expires", "origin", "address", "once", "subject"];
+const TERMS: [&str; 6] = ["expires", "origin", "address", "once", "subject", "issuer"];
 /// What changes when a client reconnects, and how an answer looks.
 const FREE: [&str; 10] = [
     "last_event_id",
@@ -35,6 +35,7 @@ pub(super) struct Parsed<'a> {
     pub(super) address: Option<IpAddr>,
     pub(super) once: Option<&'a str>,
     pub(super) subject: Option<&'a str>,
+    pub(super) issuer: Option<&'a str>,
 }
 
 impl<'a> Parsed<'a> {
@@ -51,6 +52,10 @@ impl<'a> Parsed<'a> {
         if subject == Some("") {
             return Err(UrlError::Parameter("subject"));
         }
+        let issuer = one(pairs, "issuer")?;
+        if issuer == Some("") {
+            return Err(UrlError::Parameter("issuer"));
+        }
         let address = one(pairs, "address")?.map(str::parse::<IpAddr>).transpose();
         let expires = one(pairs, "expires")?.and_then(seconds);
         Ok(Self {
@@ -59,6 +64,7 @@ impl<'a> Parsed<'a> {
             address: address.map_err(|_| UrlError::Parameter("address"))?,
             once,
             subject,
+            issuer,
         })
     }
 }

@@ -72,6 +72,7 @@ pub fn verify(
             private: topics(question, patterns)?,
             expires_ms: Some(terms.expires_ms),
             subject: terms.subject.map(str::to_owned),
+            issuer: terms.issuer.map(str::to_owned),
             token_id: terms.once.map(str::to_owned),
             ..Grant::default()
         },

@@ -60,6 +60,8 @@ async fn try_create(front: &Front, request: &Parts, body: Body) -> Result<Respon
         ));
     }
     let bytes = collect(front, body, BODY_BYTES_MAX, "a signed URL").await?;
+    // However slowly the body came: a URL outlives the token that made it.
+    front.still_good(&grant)?;
     let wanted = Wanted::read(&bytes)?;
     let url = wanted.url(front, &grant)?;
     answer(front, &url, key)
@@ -107,6 +109,8 @@ impl Wanted {
             once: self.once.then(nonce),
             // So that it can be taken back with the token's subject.
             subject: grant.subject.clone(),
+            // As far as there is a subject to say it of.
+            issuer: grant.issuer.clone().filter(|_| grant.subject.is_some()),
             parameters: self.parameters(),
             path,
         })

@@ -437,15 +437,32 @@ fn nobody_hands_out_more_than_they_have() {
 /// A URL that was handed out ends with the subject that handed it out, and with its topic.
 #[test]
 fn urls_are_revoked_with_their_subject() {
-    for what in [json!({ "subject": "ada" }), json!({ "topic": "a" })] {
+    let issuer = "https://i.example";
+    for (what, is_meant) in [
+        (json!({ "subject": "ada" }), true),
+        (json!({ "subject": "ada", "issuer": issuer }), true),
+        (
+            json!({ "subject": "ada", "issuer": "https://j.example" }),
+            false,
+        ),
+        (json!({ "topic": "a" }), true),
+    ] {
         let server = hub(Kind::Shard, signing);
-        let token = token_of("ada", &["a"], 3_600_000);
+        let token = crate::kinds::signed(&tidewire_auth::Claims {
+            subject: Some("ada".to_owned()),
+            issuer: Some(issuer.to_owned()),
+            ..crate::kinds::claims(&[], &["a"])
+        });
         let (_, answer) = mint(&server, &token, &json!({ "path": "/topics/a" }));
         let target = answer["url"].as_str().unwrap();
         let stream = open(&server, Kind::Shard, target);
         let publisher = crate::kinds::signed(&crate::kinds::claims(&["*"], &[]));
         let revoked = ask(&server, "POST /revocations", &publisher, &what.to_string());
         assert_eq!(revoked.status, 200, "{}", revoked.body);
+        if !is_meant {
+            assert_eq!(look(&server, target, "").status, 200, "{what}");
+            continue;
+        }
         assert!(stream.rest().contains("revoked"), "{what}");
         let late = look(&server, target, "");
         assert_eq!(late.status, 401, "{what} {}", late.body);

@@ -55,6 +55,10 @@ pub(super) struct Sign {
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
 
+    /// Who says so, as the tokens of that subject do (`iss`); it is revoked with this issuer's subject too
+    #[arg(long, value_name = "NAME", requires = "subject")]
+    issuer: Option<String>,
+
     /// File with the hub's key for URLs; else TIDEWIRE_URL_KEY
     #[arg(long, env = "TIDEWIRE_URL_KEY_FILE", value_name = "FILE")]
     url_key_file: Option<PathBuf>,
@@ -93,6 +97,7 @@ impl Sign {
             address: self.address.map(|address| address.to_canonical()),
             once: self.once.then(random_id).transpose()?,
             subject: self.subject,
+            issuer: self.issuer,
         };
         let signed = url.sign(&key).map_err(Failure::usage)?;
         output::result(format_args!("{hub}{signed}"))?;
