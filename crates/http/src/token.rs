@@ -14,6 +14,7 @@ use crate::keys::{Denied, Unfetched};
 use crate::manner::Manner;
 use crate::problem::Problem;
 use crate::query::Pairs;
+use crate::revocations::is_of_somebody;
 use crate::signed;
 
 /// The cookie that holds a legacy token (mercure.md, 1.4).
@@ -82,6 +83,7 @@ pub(crate) async fn grant(
                     let problem = Problem::hook(refusal, presented.is_some());
                     (problem, Dialect::Modern)
                 }
+                No::Page(problem) => (problem.clone(), Dialect::Modern),
             };
             front.counting().not_authorized.one();
             let id = format!("{:08x}", random_u64() >> 32);
@@ -99,11 +101,14 @@ enum No {
     Token(Refusal),
     Keys(Unfetched),
     Hook(HookRefusal),
+    /// A page that may not.
+    Page(Problem),
 }
 
 /// Whoever said yes: nobody has taken it back since.
 fn in_force(front: &Front, question: &Question<'_>, grant: Grant) -> Result<Grant, No> {
-    if question.presented.is_some() || grant.subject.is_some() {
+    // Without a token too, if the hook knows somebody by a cookie.
+    if question.presented.is_some() || is_of_somebody(&grant) {
         let checked = front.revocations().check(&grant, question.now_ms);
         checked.map_err(No::Token)?;
     }
@@ -123,6 +128,12 @@ async fn decided(
     let decided = keyring.decide(question, anonymous, patterns).await;
     match front.hook() {
         Some(hook) if hook::is_asked(&decided, request, question) => {
+            // A page that may read may send any header. What it makes up as a token must not spare it the question whose page it is,
+            // where a cookie may be what decides.
+            if !is_safe(request) && request.headers.contains_key(COOKIE) {
+                let admitted = front.access().admit_change(request, false);
+                admitted.map_err(No::Page)?;
+            }
             let asked = Asked::new(question, request, query);
             let granted = hook.ask(&asked, patterns, question.now_ms).await;
             granted.map_err(No::Hook)

@@ -272,6 +272,14 @@ impl Batch {
             }
             let busy_until = Instant::now() + front.limits().commit_time_max;
             loop {
+                // It may have waited for long.
+                if let Err(problem) = front.still_good(&publisher.grant) {
+                    return Committed {
+                        first: group.first,
+                        ids: Ids::default(),
+                        failed: Some((group.first, problem)),
+                    };
+                }
                 let count = events.len();
                 let error = match append(&front, std::mem::take(&mut events), all_ids).await {
                     Ok(ids) => {

@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use serde_json::{Value, json};
 use tidewire_auth::{Revocation, RevocationError, Role};
+use tidewire_core::Grant;
 
 use super::body::{Named, Until, rfc3339};
 use crate::body::collect;
@@ -54,7 +55,7 @@ fn or_refused(answer: Result<Response, Problem>) -> Response {
 
 /// Whoever may publish to every topic may do all that a publisher's token allows anyhow. A hub that asks nobody for a token
 /// must not let anybody end others' streams.
-async fn authorize(front: &Front, request: &Parts, query: &Pairs) -> Result<(), Problem> {
+async fn authorize(front: &Front, request: &Parts, query: &Pairs) -> Result<Grant, Problem> {
     if !front.keyring().knows_anybody() && front.hook().is_none() {
         return Err(Problem::forbidden(
             Reason::TokenNoKey,
@@ -69,19 +70,21 @@ async fn authorize(front: &Front, request: &Parts, query: &Pairs) -> Result<(), 
         )));
     }
     match grant.publish.is_any() {
-        true => Ok(()),
+        true => Ok(grant),
         false => Err(Problem::topic_not_granted("*")),
     }
 }
 
 async fn try_revoke(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
-    authorize(front, request, &Pairs::of(&request.uri)?).await?;
+    let grant = authorize(front, request, &Pairs::of(&request.uri)?).await?;
     if media_type(request).as_deref() != Some("application/json") {
         return Err(Problem::content_type(
             "a revocation is sent as application/json: {\"token_id\": \"...\"}, {\"subject\": \"...\"} or {\"topic\": \"...\"}",
         ));
     }
     let bytes = collect(front, body, BODY_BYTES_MAX, "a revocation").await?;
+    // However slowly the body came.
+    front.still_good(&grant)?;
     let named = Named::read(&bytes)?;
     let now_ms = front.now_ms();
     let revocation = Revocation {

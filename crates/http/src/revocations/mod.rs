@@ -165,8 +165,8 @@ impl Revoked {
     }
 }
 
-/// Whether a grant came from a token, and so can end before what it was given for does.
-fn is_of_token(grant: &Grant) -> bool {
+/// Whether a grant is not everybody's: it came from a token or from the hook, and so can end before what it was given for does.
+pub(crate) fn is_of_somebody(grant: &Grant) -> bool {
     let names = [&grant.issuer, &grant.subject, &grant.token_id];
     names.into_iter().any(Option::is_some)
         || grant.expires_ms.is_some()
@@ -180,7 +180,7 @@ impl Front {
         let now_ms = self.now_ms();
         let good = match grant.expires_ms {
             Some(expires_ms) if expires_ms <= now_ms => Err(Refusal::Expired { expires_ms }),
-            _ if is_of_token(grant) => self.revocations().check(grant, now_ms),
+            _ if is_of_somebody(grant) => self.revocations().check(grant, now_ms),
             _ => Ok(()),
         };
         good.map_err(|refusal| Problem::refused(&refusal))

@@ -46,7 +46,6 @@ pub(crate) async fn patch(State(front): State<Front>, request: Request) -> Respo
 
 async fn revise(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
     let query = Pairs::of(&request.uri)?;
-    let admitted = front.revocations().admit();
     let grant = token::grant(front, request, Role::Subscriber, Manner::Ours, &query).await?;
     if let Some((name, _)) = query.iter().find(|(name, _)| ask::names_topics(name)) {
         return Err(Problem::bad_parameter(format!(
@@ -55,9 +54,15 @@ async fn revise(front: &Front, request: &Parts, body: Body) -> Result<Response, 
     }
     let revision = revision(front, request, body, &grant).await?;
     let id = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
-    let revised = order(front, id, revision, &grant).await?;
-    // Its token may have been revoked meanwhile.
+    let admitted = front.revocations().admit();
+    // However slowly the body came.
+    front.still_good(&grant)?;
+    let answer = order(front, id, revision, &grant)?;
+    // Nothing is waited for in between, for whoever asked may go away: what was revoked since the look above is told to the stream's
+    // shard after the order.
     front.catch_up(admitted);
+    let topics_max = front.limits().filters_per_stream_max;
+    let revised = answered(front, answer, topics_max).await?;
     let mut document = answer::of(&revised, grant.expires_ms);
     document["stream"] = id.into();
     let mut response = Response::new(Body::from(format!("{document}\n")));
@@ -104,15 +109,11 @@ async fn revision(
     })
 }
 
+type Answer = oneshot::Receiver<Result<Revised, ReviseError>>;
+
 /// Has the stream's shard revise it.
-async fn order(
-    front: &Front,
-    id: &str,
-    revision: Revision,
-    grant: &Grant,
-) -> Result<Revised, Problem> {
+fn order(front: &Front, id: &str, revision: Revision, grant: &Grant) -> Result<Answer, Problem> {
     let (sender, answer) = oneshot::channel();
-    let topics_max = revision.topics_max;
     let seen = front.presence().map(|p| (Arc::clone(p), grant.clone()));
     let is_there = front.streams().order(id, |key| Order::Revise {
         key,
@@ -126,9 +127,14 @@ async fn order(
             let _ = sender.send(revised);
         }),
     });
-    if !is_there {
-        return Err(gone());
+    match is_there {
+        true => Ok(answer),
+        false => Err(gone()),
     }
+}
+
+/// What its shard says.
+async fn answered(front: &Front, answer: Answer, topics_max: usize) -> Result<Revised, Problem> {
     match tokio::time::timeout(front.limits().commit_time_max, answer).await {
         Ok(Ok(Ok(revised))) => Ok(revised),
         Ok(Ok(Err(error))) => Err(refused(error, topics_max)),

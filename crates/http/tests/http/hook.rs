@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tidewire_auth::{Algorithm, Anonymous, Claims, Key, mint};
 use tidewire_core::Topic;
-use tidewire_http::{Access, HookSettings, HookToken, RemoteUrl};
+use tidewire_http::{Access, HookSettings, HookToken, Origins, RemoteUrl};
 use tidewire_log::Event;
 
 use crate::backend::{Asked, Backend, Reply};
@@ -292,6 +292,55 @@ fn other_sites_do_not_publish_with_a_session() {
         assert_eq!(answer.status, want, "{lines:?}: {}", answer.body);
         assert_eq!(backend.asked().len() > before, want == 200, "{lines:?}");
     }
+}
+
+/// A page that may read may send any header, a token of its own making among them, and the browser adds the session's cookie.
+#[test]
+fn a_made_up_token_spares_no_page_the_question_where_it_is_from() {
+    let backend = Backend::start(|_| allow(&json!({"publish": ["*"]})));
+    let hook = HookSettings::new(RemoteUrl::parse(&backend.url("/hook"), false).unwrap());
+    let server = start_with(|settings| {
+        settings.access = Access::default();
+        settings.access.cors_origins = Origins::parse(["https://reader.example"]).unwrap();
+        settings.access.publish_origins = Origins::parse(["https://app.example"]).unwrap();
+        settings.auth_hook = Some(hook);
+    });
+    let (session, token) = ("Cookie: session=1", "Authorization: Bearer made-up");
+    let table: [(&[&str], u16); 5] = [
+        (&[session, token, "Origin: https://reader.example"], 403),
+        (&[session, token, "Sec-Fetch-Site: cross-site"], 403),
+        (&[session, token, "Origin: https://app.example"], 200),
+        (&[token, "Origin: https://reader.example"], 200),
+        // A program's.
+        (&[session, token], 200),
+    ];
+    for (lines, want) in table {
+        let before = backend.asked().len();
+        let answer = server.ask(&request("POST /topics/a", "1.1", lines), "x");
+        assert_eq!(answer.status, want, "{lines:?}: {}", answer.body);
+        assert_eq!(backend.asked().len() > before, want == 200, "{lines:?}");
+    }
+}
+
+/// Whom the hook knows by a cookie, and does not name, is refused as well.
+#[test]
+fn a_topic_is_revoked_for_sessions_too() {
+    let backend = Backend::start(|_| allow(&json!({"subscribe": ["a"]})));
+    let server = hub(&backend, |_| {});
+    assert_eq!(page(&server, &["Cookie: s=1"]).status, 200);
+    let key = Key::hmac(SECRET, Algorithm::Hs256).unwrap();
+    let claims = Claims {
+        publish: vec!["*".to_owned()],
+        ..Claims::default()
+    };
+    let admin = format!("Authorization: Bearer {}", mint(&claims, &key).unwrap());
+    let lines = ["Content-Type: application/json", &admin];
+    let revoked = server.ask(
+        &request("POST /revocations", "1.1", &lines),
+        r#"{"topic":"a"}"#,
+    );
+    assert_eq!(revoked.status, 200, "{}", revoked.body);
+    assert_eq!(page(&server, &["Cookie: s=1"]).status, 401);
 }
 
 #[test]

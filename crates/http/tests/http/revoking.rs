@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tidewire_auth::signed_url::UrlKey;
 use tidewire_auth::{Anonymous, Claims, Revocation, RevokedBy};
-use tidewire_http::{HubStore, MemoryStore, StoreError};
+use tidewire_http::{HubStore, MemoryStore, Settings, StoreError};
 
 use crate::kinds::{BEGIN_MS, KINDS, Kind, Stream, ask, ask_for, claims, hub, signed};
 use crate::publishing::use_keys;
@@ -15,12 +16,9 @@ use crate::server::{Server, start_with};
 /// Within this a revoked stream has ended.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Made last, so that no revocation by topic concerns it: it may publish to every one.
+/// It may publish to every topic, and no revocation by topic concerns that.
 fn admin() -> String {
-    signed(&Claims {
-        issued_ms: Some(BEGIN_MS + 60_000),
-        ..claims(&["*"], &[])
-    })
+    signed(&claims(&["*"], &[]))
 }
 
 /// Somebody's token for private events of `private`.
@@ -254,6 +252,86 @@ fn nobody_slips_in_while_a_token_is_revoked() {
             stop.store(true, Ordering::SeqCst);
         });
     }
+}
+
+/// A token is looked at before the body comes, and that may take its time.
+#[test]
+fn nobody_waits_with_a_body_until_a_token_is_revoked() {
+    let urls = |settings: &mut Settings| {
+        let key = UrlKey::new(b"a key for URLs that is long enough, 32 bytes");
+        settings.access.url_key = Some(key.unwrap());
+    };
+    let server = hub(Kind::Shard, urls);
+    // A stream of nobody's: any token renews it.
+    let nobody = signed(&claims(&[], &["b"]));
+    let mut stream = Stream::open(&server, Kind::Shard, "/topics/a", &nobody);
+    let id = stream.id();
+    let ada = reader("ada", "1", "a", 0);
+    let her_own = signed(&Claims {
+        token_id: Some("2".to_owned()),
+        ..claims(&["*"], &[])
+    });
+    let table = [
+        (
+            format!("PATCH /streams/{id}"),
+            &ada,
+            json!({ "topics": ["a"] }),
+        ),
+        (
+            "POST /signed-urls".to_owned(),
+            &ada,
+            json!({ "topics": ["a"] }),
+        ),
+        (
+            "POST /revocations".to_owned(),
+            &her_own,
+            json!({ "subject": "eve" }),
+        ),
+    ];
+    let waiting: Vec<_> = table
+        .iter()
+        .map(|(line, token, body)| {
+            let mut client = server.connect();
+            let body = body.to_string();
+            client.send(&format!(
+                "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+                 Authorization: Bearer {token}\r\n\r\n",
+                body.len()
+            ));
+            (client, body)
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    revoke(&server, &json!({ "token_id": "1" }));
+    revoke(&server, &json!({ "token_id": "2" }));
+    for ((mut client, body), (line, ..)) in waiting.into_iter().zip(&table) {
+        client.send(&body);
+        let answer = client.answer();
+        assert_eq!(answer.status, 401, "{line} {}", answer.body);
+    }
+    server.publish("a", "it is as it was");
+    stream.until("data: it is as it was\n\n");
+}
+
+/// A batch that is slowed down has time to outlive its token.
+#[test]
+fn what_waits_for_its_rate_is_not_published_after_the_grant() {
+    let server = hub(Kind::Shard, |settings| {
+        settings.limits.publish_rate_max = Some(10);
+        settings.limits.publish_burst = SOON;
+    });
+    let token = signed(&Claims {
+        subject: Some("ada".to_owned()),
+        expires_ms: Some(BEGIN_MS + 1_000),
+        ..claims(&["a"], &[])
+    });
+    let lines = "{\"topic\":\"a\",\"data\":\"x\"}\n".repeat(30);
+    let head = format!(
+        "POST /.well-known/mercure HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nAuthorization: Bearer {token}"
+    );
+    let answer = server.ask(&head, &lines);
+    assert!(answer.body.contains("\"status\":401"), "{}", answer.body);
+    assert!(!answer.body.contains("\"to\":29"), "{}", answer.body);
 }
 
 /// Keeps what it is told, and can be made to fail.
