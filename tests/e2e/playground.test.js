@@ -1,12 +1,13 @@
 // The playground page in a real browser: every type of event, hostile data, load, limits, and the lines it offers to paste.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
 import { NO_BROWSER, openBrowser, openPlayground, openTab, rows, untilState } from "./browser.js";
-import { Hub, NO_BINARY, pause, until } from "./hub.js";
+import { BINARY, Hub, NO_BINARY, pause, temporaryFolder, until } from "./hub.js";
 
 const run = promisify(execFile);
 const skip = NO_BINARY || NO_BROWSER;
@@ -262,4 +263,196 @@ test("the page goes on over a restart of the hub, and says when there is none", 
   await hub.publish("clock", "after");
   await until("the second event", async () => (await rows(tab)).length === 2);
   assert.deepEqual((await rows(tab)).map((row) => row.data), ["before", "after"]);
+});
+
+// --- A hub with keys ------------------------------------------------------------------------------------------------
+
+/** A hub with a key for both roles, in `folder`, as README's lines make it. */
+async function hubWithKeys(t, args = []) {
+  const folder = temporaryFolder(t);
+  const key = join(folder, "tidewire.key");
+  execFileSync(BINARY, ["token", "keygen", "--out", key], { stdio: "ignore" });
+  const hub = await Hub.start(t, ["--publisher-key-file", key, "--subscriber-key-file", key, ...args]);
+  return { hub, folder, key };
+}
+
+const mint = (key, ...args) => execFileSync(BINARY, ["token", "--quiet", "--key-file", key, ...args], { encoding: "utf8" }).trim();
+const mintAll = (key) => mint(key, "--subscribe", "*", "--publish", "*");
+
+/** Whatever a tab does that others could read: addresses, the console, what it stores. */
+async function watchedTab(browser, url) {
+  const tab = await openTab(browser);
+  await tab.context().grantPermissions(["clipboard-read", "clipboard-write"], { origin: url });
+  const heard = [];
+  tab.on("request", (request) => heard.push(request.url()));
+  tab.on("framenavigated", (frame) => heard.push(frame.url()));
+  tab.on("console", (message) => heard.push(message.text()));
+  tab.traces = async () => [
+    ...heard, tab.url(), await tab.evaluate(() => JSON.stringify([{ ...sessionStorage }, { ...localStorage }, document.cookie])),
+  ].join("\n");
+  await tab.goto(url);
+  return tab;
+}
+
+async function subscribeTo(tab, topic) {
+  await tab.fill("#topics", topic);
+  await tab.click("#subscribe-button");
+}
+
+async function publishPrivate(tab, topic, data) {
+  await tab.fill("#topic", topic);
+  await tab.fill("#data", data);
+  await tab.check("#private");
+  await tab.click("#publish-button");
+}
+
+test("a hub with keys: the page says what to do, and what it says does it", { skip, timeout: 90_000 }, async (t) => {
+  const { hub, folder } = await hubWithKeys(t);
+  const tab = await openTab(await openBrowser(t), hub.url);
+  assert.ok(await tab.isHidden("#token"), "nobody is asked for a token before the hub wants one");
+  assert.equal(await tab.getAttribute("#token", "type"), "password");
+  await subscribeTo(tab, "orders");
+  await untilState(tab, "refused");
+  assert.match(await tab.textContent("#notice"), /a token is needed to subscribe/);
+  assert.match(await tab.textContent("#wanted"), /wants a token to subscribe/);
+  assert.ok(await tab.isVisible("#token"));
+  await tab.click("#publish-button");
+  await tab.waitForSelector("#published.is-bad");
+  assert.match(await tab.textContent("#published"), /a token is needed to publish/);
+  assert.match(await tab.textContent("#wanted"), /wants a token to publish/);
+
+  const line = await tab.textContent("#mint");
+  const { stdout } = await run("sh", ["-c", `tidewire() { "$BINARY" "$@"; }; ${line}`], { cwd: folder, env: { BINARY } });
+  await tab.fill("#token", ` Bearer ${stdout}`);
+  await tab.press("#token", "Enter");
+  await untilState(tab, "open");
+  await publishPrivate(tab, "orders", "for few");
+  await until("the private event", async () => (await rows(tab)).some((row) => row.data === "for few"));
+  const page = (token) => fetch(`${hub.url}/topics/orders?since=earliest`, {
+    headers: { Accept: "application/json", Authorization: `Bearer ${token}` },
+  }).then((response) => response.text());
+  assert.match(await page(stdout.trim()), /for few/);
+  assert.doesNotMatch(await page(mint(join(folder, "tidewire.key"), "--subscribe", "other")), /for few/);
+  assert.deepEqual(tab.faults, []);
+});
+
+test("a token that is not good: the hub's sentence, for each reason", { skip, timeout: 90_000 }, async (t) => {
+  const { hub, folder, key } = await hubWithKeys(t, ["--debug-refusals"]);
+  const stranger = join(folder, "other.key");
+  execFileSync(BINARY, ["token", "keygen", "--out", stranger], { stdio: "ignore" });
+  const tab = await openTab(await openBrowser(t), hub.url);
+  await tab.click("#access summary");
+  const wrong = [
+    [mintAll(stranger), /does not fit the hub's key/],
+    ["abc", /no signed JWT/],
+    // What no header can carry is never sent, and no reason to believe that the hub does not answer.
+    ["ab\u{1f30a} c", /is no token/],
+  ];
+  for (const [token, sentence] of wrong) {
+    await tab.fill("#token", token);
+    await subscribeTo(tab, "orders");
+    await tab.waitForFunction((source) => new RegExp(source).test(document.getElementById("notice").textContent), sentence.source);
+    assert.equal(await tab.textContent("#state"), "refused");
+    assert.ok(!(await tab.textContent("body")).includes(token), "a token is not shown");
+  }
+  await tab.fill("#token", mint(key, "--subscribe", "orders"));
+  await tab.click("#subscribe-button");
+  await untilState(tab, "open");
+  await tab.click("#publish-button");
+  await tab.waitForSelector("#published.is-bad");
+  assert.match(await tab.textContent("#published"), /does not allow/);
+  assert.match(await tab.textContent("#wanted"), /does not let this token publish/);
+  // A token for the other role beside the stream, which goes on with its own.
+  await tab.fill("#token", mint(key, "--publish", "orders"));
+  await publishPrivate(tab, "orders", "by another token");
+  await until("the event", async () => (await rows(tab)).some((row) => row.data === "by another token"));
+  assert.deepEqual(tab.faults, []);
+});
+
+test("the token is in no URL, line, store or message, and a reload forgets it", { skip, timeout: 90_000 }, async (t) => {
+  const { hub, key } = await hubWithKeys(t);
+  const token = mintAll(key);
+  const tab = await watchedTab(await openBrowser(t), hub.url);
+  await tab.click("#access summary");
+  await tab.fill("#token", token);
+  await subscribeTo(tab, "orders/{id}\norders/1");
+  await untilState(tab, "open");
+  await publishPrivate(tab, "orders/1", "a secret");
+  await until("the event", async () => (await rows(tab)).length === 1);
+
+  await tab.click("details:has(#event-source) summary");
+  const copied = {};
+  for (const button of await tab.$$("[data-copies]")) {
+    await button.click();
+    const name = await button.getAttribute("data-copies");
+    await tab.waitForFunction((button) => button.textContent === "Copied", button);
+    copied[name] = await tab.evaluate(() => navigator.clipboard.readText());
+    assert.ok(!copied[name].includes(token), name);
+  }
+  for (const name of ["subscribe-curl", "publish-curl"]) assert.ok(copied[name].includes(`-H "Authorization: Bearer $TOKEN"`), name);
+  assert.match(copied["event-source"], /TidewireSource.*\{ token \}/);
+  await run("sh", ["-c", `${copied["publish-curl"]} -sS`], { env: { ...process.env, TOKEN: token } });
+  await until("curl's event", async () => (await rows(tab)).length === 2);
+  const { stdout } = await run("sh", ["-c", `${copied["subscribe-curl"]}'&since=earliest' -sS --max-time 2 || true`], {
+    env: { ...process.env, TOKEN: token },
+  });
+  assert.equal(stdout.match(/^data: a secret$/gm).length, 2);
+
+  await tab.reload();
+  // The topics are in the address, so the page asks for them again: with nothing.
+  await untilState(tab, "refused");
+  assert.equal(await tab.inputValue("#token"), "");
+  assert.deepEqual(await rows(tab), [], "what a token let one see goes with it");
+  const traces = await tab.traces();
+  assert.match(traces, /topic=orders/, "traces are watched");
+  assert.ok(!traces.includes(token));
+  assert.ok(!traces.includes("a secret"));
+  assert.deepEqual(tab.faults, []);
+});
+
+test("a token that is to be kept is, until it is forgotten", { skip, timeout: 90_000 }, async (t) => {
+  const { hub, key } = await hubWithKeys(t);
+  const token = mintAll(key);
+  const tab = await watchedTab(await openBrowser(t), hub.url);
+  await tab.click("#access summary");
+  await tab.check("#keep-token");
+  await tab.fill("#token", token);
+  await subscribeTo(tab, "orders");
+  await untilState(tab, "open");
+  await publishPrivate(tab, "orders", "a secret");
+  await until("the event", async () => (await rows(tab)).length === 1);
+  await tab.reload();
+  await untilState(tab, "open");
+  assert.equal(await tab.inputValue("#token"), token);
+  assert.deepEqual((await rows(tab)).map((row) => row.data), ["a secret"]);
+
+  await tab.click("#forget-button");
+  await untilState(tab, "idle");
+  assert.equal(await tab.inputValue("#token"), "");
+  assert.ok(!(await tab.isChecked("#keep-token")));
+  assert.deepEqual(await rows(tab), []);
+  await tab.reload();
+  await untilState(tab, "refused");
+  const traces = await tab.traces();
+  assert.ok(!traces.includes(token));
+  assert.ok(!traces.includes("a secret"));
+});
+
+test("after a token's end the stream goes on with the next, where it was", { skip, timeout: 90_000 }, async (t) => {
+  const { hub, key } = await hubWithKeys(t);
+  const tab = await openTab(await openBrowser(t), hub.url);
+  await tab.click("#access summary");
+  await tab.fill("#token", mint(key, "--subscribe", "*", "--publish", "*", "--ttl", "6s"));
+  await subscribeTo(tab, "orders");
+  await untilState(tab, "open");
+  await publishPrivate(tab, "orders", "before");
+  await until("the event", async () => (await rows(tab)).length === 1);
+  await untilState(tab, "refused");
+  assert.match(await tab.textContent("#notice"), /does not take the token: it may be over/);
+  await tab.fill("#token", mintAll(key));
+  await publishPrivate(tab, "orders", "between");
+  await tab.waitForFunction(() => document.getElementById("published").textContent.startsWith("published as"));
+  await tab.click("#subscribe-button");
+  await until("both events", async () => (await rows(tab)).length === 2);
+  assert.deepEqual((await rows(tab)).map((row) => row.data), ["before", "between"]);
 });

@@ -34,15 +34,28 @@ export function publishUrl(hub, { topic, type, id, isPrivate }) {
 /** For any POSIX shell: inside single quotes only the single quote itself is special. */
 export const shellQuoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-export const subscribeCurl = (hub, topics, start) => `curl -N ${shellQuoted(subscribeUrl(hub, topics, start))}`;
+// The shell puts the token in: whatever is copied ends up in histories and chats.
+const curlToken = (hasToken) => (hasToken ? ` -H "Authorization: Bearer $TOKEN"` : "");
+
+export const subscribeCurl = (hub, topics, start, hasToken) =>
+  `curl -N${curlToken(hasToken)} ${shellQuoted(subscribeUrl(hub, topics, start))}`;
 
 // `--data-raw`, not `-d`: data that begins with @ is data, not the name of a file.
-export const publishCurl = (hub, event) => `curl --data-raw ${shellQuoted(event.data)} ${shellQuoted(publishUrl(hub, event))}`;
+export const publishCurl = (hub, event, hasToken) =>
+  `curl${curlToken(hasToken)} --data-raw ${shellQuoted(event.data)} ${shellQuoted(publishUrl(hub, event))}`;
 
-export function eventSourceSnippet(hub, topics, start) {
+/** EventSource alone cannot send a token in a header; the hub's own script can. */
+export function eventSourceSnippet(hub, topics, start, hasToken) {
   const url = JSON.stringify(subscribeUrl(hub, topics, start));
+  const opened = hasToken
+    ? [
+      `import { TidewireSource } from ${JSON.stringify(`${hub}/sdk/tidewire.js`)};`,
+      `const token = async () => (await fetch("/my/token")).text(); // your backend makes it`,
+      `const stream = new TidewireSource(${url}, { token });`,
+    ]
+    : [`const stream = new EventSource(${url});`];
   return [
-    `const stream = new EventSource(${url});`,
+    ...opened,
     `stream.onmessage = (event) => console.log(event.lastEventId, event.data);`,
     `stream.addEventListener("a-type", (event) => console.log(event.data));`,
   ].join("\n");

@@ -2,6 +2,7 @@
 //
 // It uses the public HTTP API only. What comes from the hub is only ever text: nothing here writes HTML.
 
+import { authorization, beginAccess, hasToken, isKept, showNotWanted, showWanted, token, tokenFault } from "./access.js";
 import { eventSourceSnippet, publishCurl, publishUrl, subscribeCurl, subscribeUrl } from "./addresses.js";
 import { EventList, rowOf } from "./list.js";
 import { Subscription, refusalOf } from "./stream.js";
@@ -16,6 +17,8 @@ const element = (id) => document.getElementById(id);
 const list = new EventList();
 /** The one that runs, with what it was asked for; or null. */
 let running = null;
+/** Whether some of what is shown came by a token. */
+let isByToken = false;
 
 function topicsAsked() {
   const topics = element("topics").value.split("\n").map((topic) => topic.replace(/\r$/, ""));
@@ -35,10 +38,10 @@ function eventAsked() {
 function showLines() {
   const topics = topicsAsked();
   element("start-id-field").hidden = element("start").value !== "id";
-  element("subscribe-curl").textContent = topics.length > 0 ? subscribeCurl(HUB, topics, startAsked()) : "";
-  element("event-source").textContent = topics.length > 0 ? eventSourceSnippet(HUB, topics, startAsked()) : "";
+  element("subscribe-curl").textContent = topics.length > 0 ? subscribeCurl(HUB, topics, startAsked(), hasToken()) : "";
+  element("event-source").textContent = topics.length > 0 ? eventSourceSnippet(HUB, topics, startAsked(), hasToken()) : "";
   const event = eventAsked();
-  element("publish-curl").textContent = event.topic ? publishCurl(HUB, event) : "";
+  element("publish-curl").textContent = event.topic ? publishCurl(HUB, event, hasToken()) : "";
 }
 
 function notice(words) {
@@ -62,10 +65,10 @@ function watchStuck() {
 
 let endStuck = () => {};
 
-function showState(state, words, pauseMs) {
+function showState(state, words, { pauseMs = 0, isOfToken = false } = {}) {
   endStuck();
   endStuck = state === "connecting" ? watchStuck() : () => {};
-  const seconds = Math.max(1, Math.round((pauseMs ?? 0) / 1_000));
+  const seconds = Math.max(1, Math.round(pauseMs / 1_000));
   const texts = {
     idle: "not subscribed",
     connecting: "connecting",
@@ -77,22 +80,29 @@ function showState(state, words, pauseMs) {
   element("state").textContent = texts[state];
   if (state !== "connecting") notice(words);
   element("stop-button").disabled = !["connecting", "open", "waiting"].includes(state);
+  if (state === "open") showNotWanted();
+  if (!running) return;
+  running.isWithoutRight = isOfToken;
+  if (isOfToken) showWanted("subscribe", running.token !== "");
 }
 
 function showLastId(id) {
   element("last-id").textContent = id || "none";
 }
 
-function subscribe(topics, start, lastId) {
+/** Reads with the token that stands there now, until the next subscribe: another may be pasted to publish with. */
+function subscribe(topics, start, lastId, by = token()) {
   running?.subscription.stop();
   const topic = topics.length === 1 ? topics[0] : "";
   const isRunning = () => running?.subscription === subscription;
   const subscription = new Subscription(subscribeUrl(HUB, topics, start), lastId, {
+    headers: authorization(by),
     onState: (...state) => isRunning() && showState(...state),
     onEvent: (event) => isRunning() && list.add(rowOf(event, topic)),
     onId: (id) => isRunning() && showLastId(id),
   });
-  running = { subscription, topics, start };
+  running = { subscription, topics, start, token: by };
+  isByToken ||= by !== "";
   showLastId(lastId);
   subscription.run();
 }
@@ -103,18 +113,43 @@ function stop() {
   showState("idle");
 }
 
+/** With another token, after the last one was refused, the stream goes on where it was. */
+function lastIdFor(topics, start) {
+  const isSame = running?.isWithoutRight && JSON.stringify([running.topics, running.start]) === JSON.stringify([topics, start]);
+  return isSame ? running.subscription.lastId : "";
+}
+
+/** Nothing stays that would tell what the token let one see. */
+function forget() {
+  if (running?.token) stop();
+  if (isByToken) clear();
+  showLines();
+  save();
+}
+
+function clear() {
+  list.clear();
+  isByToken = Boolean(running?.token);
+}
+
 async function publish() {
   const result = element("published");
   const endWatch = watchStuck();
-  const event = eventAsked();
+  const [event, by] = [eventAsked(), token()];
   try {
     const response = await fetch(publishUrl(HUB, event), {
       method: "POST",
-      headers: { "Content-Type": "text/plain; charset=utf-8" },
+      headers: { ...authorization(by), "Content-Type": "text/plain; charset=utf-8" },
       body: event.data,
     });
     result.classList.toggle("is-bad", !response.ok);
-    result.textContent = response.ok ? `published as ${await response.text()}` : await refusalOf(response);
+    if (response.ok) {
+      result.textContent = `published as ${await response.text()}`;
+    } else {
+      const { words, isOfToken } = await refusalOf(response);
+      result.textContent = words;
+      if (isOfToken) showWanted("publish", by !== "");
+    }
   } catch (error) {
     result.classList.add("is-bad");
     result.textContent = `The hub cannot be reached: ${error.message}`;
@@ -138,12 +173,16 @@ async function copy(button) {
 
 // --- Over a reload --------------------------------------------------------------------------------------------------
 
-/** Rows and last id are written together, so whatever was saved last, the stream goes on right after the rows shown. */
+/**
+ * Rows and last id are written together, so whatever was saved last, the stream goes on right after the rows shown. What came by a
+ * token is kept only where the token is.
+ */
 function save() {
+  if (isByToken && !isKept()) return sessionStorage.removeItem(SAVED_AS);
   list.flush();
   const asked = running && { topics: running.topics, start: running.start, lastId: running.subscription.lastId };
   try {
-    sessionStorage.setItem(SAVED_AS, JSON.stringify({ asked, list: list.saved() }));
+    sessionStorage.setItem(SAVED_AS, JSON.stringify({ asked, isByToken, list: list.saved() }));
   } catch {
     // A browser that keeps nothing: a reload then begins anew.
     sessionStorage.removeItem(SAVED_AS);
@@ -168,6 +207,7 @@ function begin() {
   const isSame = saved?.asked && saved.asked.topics.join("\n") === topics.join("\n");
   if (isSame) {
     list.restore(saved.list);
+    isByToken = saved.isByToken;
     subscribe(topics, saved.asked.start, saved.asked.lastId);
   } else if (asked.length > 0) {
     subscribe(topics, startAsked(), "");
@@ -183,15 +223,17 @@ element("subscribe").addEventListener("submit", (event) => {
   event.preventDefault();
   const topics = topicsAsked();
   if (topics.length === 0) return;
+  if (tokenFault()) return notice(tokenFault());
   showInAddress(topics);
-  subscribe(topics, startAsked(), "");
+  subscribe(topics, startAsked(), lastIdFor(topics, startAsked()));
 });
 element("publish").addEventListener("submit", (event) => {
   event.preventDefault();
+  if (tokenFault()) return notice(tokenFault());
   publish();
 });
 element("stop-button").addEventListener("click", stop);
-element("clear-button").addEventListener("click", () => list.clear());
+element("clear-button").addEventListener("click", clear);
 element("show-control").addEventListener("change", (event) => {
   element("events").classList.toggle("without-control", !event.target.checked);
 });
@@ -207,6 +249,7 @@ setInterval(() => running && save(), 2_000);
 addEventListener("pagehide", save);
 addEventListener("pageshow", (event) => {
   // Back from the browser's cache of pages: the stream was cut when the page left.
-  if (event.persisted && running) subscribe(running.topics, running.start, running.subscription.lastId);
+  if (event.persisted && running) subscribe(running.topics, running.start, running.subscription.lastId, running.token);
 });
+beginAccess({ onChange: showLines, onForget: forget });
 begin();

@@ -52,8 +52,13 @@ export class StreamParser {
   }
 }
 
-/** What a problem document says, or else the status. */
+/** Why the hub refused: what its problem document says, or else the status; and whether another token could help. */
 export async function refusalOf(response) {
+  const isOfToken = response.status === 401 || (response.status === 403 && response.headers.has("WWW-Authenticate"));
+  return { words: await wordsOf(response), isOfToken };
+}
+
+async function wordsOf(response) {
   const text = await response.text().catch(() => "");
   try {
     const problem = JSON.parse(text);
@@ -69,18 +74,19 @@ export class Subscription {
   #retryMs = RETRY_MS_DEFAULT;
   #failures = 0;
 
-  constructor(url, lastId, { onState, onEvent, onId }) {
-    Object.assign(this, { url, lastId, onState, onEvent, onId });
+  /** `headers` go with every request; `onState(state, words, {pauseMs, isOfToken})`. */
+  constructor(url, lastId, { headers, onState, onEvent, onId }) {
+    Object.assign(this, { url, lastId, headers, onState, onEvent, onId });
   }
 
   async run() {
     while (!this.#abort.signal.aborted) {
       const refusal = await this.#readOnce().catch(cutOff);
       if (this.#abort.signal.aborted) return;
-      if (refusal?.isFinal) return this.onState("refused", refusal.words);
-      const pause = this.#pause(refusal);
-      this.onState("waiting", refusal?.words, pause);
-      await new Promise((wake) => setTimeout(wake, pause));
+      if (refusal?.isFinal) return this.onState("refused", refusal.words, refusal);
+      const pauseMs = this.#pause(refusal);
+      this.onState("waiting", refusal?.words, { pauseMs });
+      await new Promise((wake) => setTimeout(wake, pauseMs));
     }
   }
 
@@ -97,7 +103,7 @@ export class Subscription {
 
   async #readOnce() {
     this.onState("connecting");
-    const headers = { Accept: "text/event-stream" };
+    const headers = { ...this.headers, Accept: "text/event-stream" };
     if (this.lastId) headers["Last-Event-ID"] = asHeader(this.lastId);
     // The header wins over the start in the URL, so the URL can stay what it was.
     const response = await fetch(this.url, { headers, cache: "no-store", signal: this.#abort.signal });
@@ -110,7 +116,7 @@ export class Subscription {
   async #refusal(response) {
     const seconds = Number(response.headers.get("Retry-After"));
     const isTemporary = response.status === 429 || response.status >= 500;
-    return { isFinal: !isTemporary, words: await refusalOf(response), retryAfterMs: seconds * 1_000 };
+    return { isFinal: !isTemporary, ...(await refusalOf(response)), retryAfterMs: seconds * 1_000 };
   }
 
   async #readBody(body) {
