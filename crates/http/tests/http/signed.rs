@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tidewire_auth::signed_url::{SignedUrl, UrlKey};
 use tidewire_core::Topic;
-use tidewire_http::{AccessLogFormat, Settings};
+use tidewire_http::{AccessLogFormat, ForwardedHeader, Settings, TrustedProxies};
 use tidewire_log::Event;
 
 use crate::access_log::Written;
@@ -210,6 +210,39 @@ fn a_url_for_an_address_is_good_from_there() {
             // Over each of the two ways into the hub.
             let answer = look(&server, &target, "\r\nTE: trailers");
             assert_eq!(answer.status, status, "{kind:?} {address} {}", answer.body);
+        }
+    }
+}
+
+/// Behind a proxy that is trusted, what it says of its client counts, and of the scheme; behind one that is not, nothing.
+#[test]
+fn a_proxy_tells_the_address_and_the_origin_if_it_is_trusted() {
+    for is_trusted in [true, false] {
+        let server = hub(Kind::Shard, |settings| {
+            signing(settings);
+            let trusted = if is_trusted {
+                "127.0.0.1"
+            } else {
+                "10.0.0.0/8"
+            };
+            settings.trusted_proxies =
+                TrustedProxies::parse([trusted], ForwardedHeader::XForwarded).unwrap();
+        });
+        let for_address = signed(&SignedUrl {
+            address: Some("192.0.2.1".parse().unwrap()),
+            ..url("/topics/a", &[])
+        });
+        let for_own = signed(&SignedUrl {
+            origin: Some("https://hub.example".into()),
+            ..url("/topics/a", &[])
+        });
+        let lines = "\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nSec-Fetch-Site: same-origin";
+        let status = if is_trusted { 200 } else { 401 };
+        for target in [for_address, for_own] {
+            for way in ["", "\r\nTE: trailers"] {
+                let answer = look(&server, &target, &format!("{lines}{way}"));
+                assert_eq!(answer.status, status, "{target} {}", answer.body);
+            }
         }
     }
 }
