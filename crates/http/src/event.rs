@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use tidewire_codec::{EventId, EventType};
 use tidewire_core::{
-    Dialect, Grant, MatcherSet, ProducerKey, TOPIC_BYTES_MAX, Topic, TopicError, unseen_character,
+    Dialect, Grant, Matcher, MatcherSet, PatternKind, ProducerKey, TOPIC_BYTES_MAX, Topic,
+    TopicError, unseen_character,
 };
 use tidewire_log::Event;
 use tidewire_log::control::CONTROL_TYPE_PREFIX;
@@ -237,6 +238,22 @@ impl Producer {
                 None => hash.update([0xff; 8]),
             }
         }
+        // Who has no name is known by what it may: else whoever has another topic could use its keys up.
+        if grant.subject.is_none() {
+            for matcher in grant.publish.iter() {
+                let (kind, text) = match matcher {
+                    Matcher::Exact(topic) => (1, topic.as_str()),
+                    Matcher::Pattern(pattern) if pattern.kind() == PatternKind::Template => {
+                        (2, pattern.as_str())
+                    }
+                    Matcher::Pattern(pattern) => (3, pattern.as_str()),
+                    _ => (0, "*"),
+                };
+                hash.update([kind]);
+                update(&mut hash, text.as_bytes());
+            }
+            hash.update([0xff; 8]);
+        }
         update(&mut hash, key);
         Ok(Self(hash))
     }
@@ -385,6 +402,25 @@ mod tests {
                 .key
         };
         let anonymous = grant(None, None);
+        let nameless = |selectors: &[&str]| {
+            let patterns = Patterns::default();
+            Grant {
+                publish: selectors
+                    .iter()
+                    .map(|text| patterns.selector(text).unwrap())
+                    .collect(),
+                ..Grant::default()
+            }
+        };
+        assert_eq!(
+            key("k", &nameless(&["a", "b"]), 0),
+            key("k", &nameless(&["b", "a"]), 0)
+        );
+        // Who is named is the same whatever it may.
+        let mut named = grant(None, Some("s"));
+        let as_named = key("k", &named, 0);
+        named.publish = nameless(&["a"]).publish;
+        assert_eq!(key("k", &named, 0), as_named);
         assert_eq!(key("k", &anonymous, 0), key("k", &anonymous, 0));
         let all = [
             key("k", &anonymous, 0),
@@ -393,6 +429,11 @@ mod tests {
             key("k", &grant(Some("i"), None), 0),
             key("k", &grant(None, Some("i")), 0),
             key("k", &grant(Some("i"), Some("")), 0),
+            key("k", &nameless(&["a"]), 0),
+            key("k", &nameless(&["b"]), 0),
+            key("k", &nameless(&["a", "b"]), 0),
+            key("k", &nameless(&["{a}"]), 0),
+            key("k", &nameless(&["*"]), 0),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[..at].contains(one), "{at}");

@@ -395,9 +395,10 @@ mod tests {
     }
 
     fn grant(subject: Option<&str>) -> Grant {
-        let mut grant = Grant::default();
-        grant.subject = subject.map(str::to_owned);
-        grant
+        Grant {
+            subject: subject.map(str::to_owned),
+            ..Grant::default()
+        }
     }
 
     fn limits(change: impl FnOnce(&mut Limits)) -> Limits {

@@ -226,6 +226,17 @@ impl Fetcher {
             .map_err(|error| FetchError::of(&error))
     }
 
+    /// An address that a document names. What came over `https` leads to `https` alone, as a redirect does: nobody who may answer on a
+    /// port of this machine becomes an issuer by it.
+    pub(crate) fn led(&self, from: &RemoteUrl, url: Url) -> Result<RemoteUrl, FetchError> {
+        match (from.url().scheme(), url.scheme()) {
+            ("https", "http") if !self.plain_http => {
+                Err(FetchError::Forbidden(RemoteUrlError::Plain))
+            }
+            _ => self.checked(url),
+        }
+    }
+
     /// An address that a document or a redirect names.
     pub(crate) fn checked(&self, url: Url) -> Result<RemoteUrl, FetchError> {
         RemoteUrl::check(url, self.plain_http).map_err(FetchError::Forbidden)
@@ -333,6 +344,32 @@ mod tests {
             format!("{shown} {shown:?}"),
             "https://a.example/k https://a.example/k"
         );
+    }
+
+    #[test]
+    fn documents_of_https_lead_to_https_alone() {
+        let (here, there) = ("http://127.0.0.1:1/k", "https://a.example/k");
+        let table = [
+            (there, there, true, true),
+            (there, here, false, true),
+            (here, here, true, true),
+            (here, there, true, true),
+            (here, "http://a.example/k", false, true),
+            (there, "file:///etc/passwd", false, false),
+        ];
+        for plain_http in [false, true] {
+            let settings = FetchSettings {
+                plain_http,
+                ..FetchSettings::default()
+            };
+            let fetcher = Fetcher::new(&settings).unwrap();
+            for (from, to, safe, plain) in table {
+                let from = RemoteUrl::parse(from, plain_http).unwrap();
+                let want = if plain_http { plain } else { safe };
+                let got = fetcher.led(&from, Url::parse(to).unwrap());
+                assert_eq!(got.is_ok(), want, "{from} {to} {plain_http}");
+            }
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) async fn jwks_url(
         }
         other => other?,
     };
-    fetcher.checked(read(name, &document.body)?)
+    fetcher.led(at, read(name, &document.body)?)
 }
 
 /// OpenID Connect Discovery 1.0, section 4: appended to the issuer. RFC 8414, section 3.1: inserted between host and path. Both: a
