@@ -145,8 +145,8 @@ pub(crate) fn asset_or_not_found(front: &Front, request: &Parts) -> Response {
     let path = request.uri.path();
     let hub_path = front.place().path();
     match asset(path) {
-        // The page has to know where the hub is.
-        Some(mut script) if hub_path != HUB_PATH && path == PAGE_ADDRESSES => {
+        // The page and the SDK have to know where the hub is.
+        Some(mut script) if hub_path != HUB_PATH && NAME_THE_HUB.contains(&path) => {
             let text = Assets::get(&path[1..]).map(|file| file.data.into_owned());
             let text = String::from_utf8(text.unwrap_or_default()).unwrap_or_default();
             *script.body_mut() = Body::from(text.replace(HUB_PATH, hub_path));
@@ -157,8 +157,8 @@ pub(crate) fn asset_or_not_found(front: &Front, request: &Parts) -> Response {
     }
 }
 
-/// The page's script that names the hub's path.
-const PAGE_ADDRESSES: &str = "/addresses.js";
+/// The scripts that name the hub's path.
+const NAME_THE_HUB: [&str; 3] = ["/addresses.js", "/sdk/tidewire.js", "/sdk/tidewire-old.js"];
 
 fn nothing_at(path: &str) -> Problem {
     match path {
