@@ -33,10 +33,11 @@ impl<'a> Asked<'a> {
         path: Path,
         request: &'a Parts,
         body: Option<&[u8]>,
+        limits: &Limits,
     ) -> Result<Self, Problem> {
         let mut pairs = Pairs::of(&request.uri)?;
         if let Some(body) = body {
-            pairs = pairs.and(Pairs::parse(body)?);
+            pairs = pairs.and(Pairs::of_body(body, limits.filters_per_stream_max)?);
         }
         Ok(Self {
             manner: Manner::of_subscribe(path, &pairs)?,
@@ -262,7 +263,7 @@ mod tests {
         };
         let patterns = Patterns::with_base(Default::default(), "https://h.x/m").unwrap();
         let (request, ()) = request.into_parts();
-        let asked = Asked::read(path, &request, None)?;
+        let asked = Asked::read(path, &request, None, &limits)?;
         Ask::parse(&asked, &limits, &patterns, 0)
     }
 

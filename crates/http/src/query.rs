@@ -7,6 +7,9 @@ use tidewire_core::unseen_character;
 
 use crate::problem::Problem;
 
+/// How many parameters a body may have beside those that name topics.
+const OTHERS_MAX: usize = 1000;
+
 /// Pairs in their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pairs(Vec<(String, String)>);
@@ -37,6 +40,19 @@ impl Pairs {
             })
             .collect::<Result<_, Problem>>()
             .map(Self)
+    }
+
+    /// Reads those of a body, which may hold a pair in two bytes: each takes fifty times that in memory. `named_max`: how many of them
+    /// may name a topic.
+    pub(crate) fn of_body(bytes: &[u8], named_max: usize) -> Result<Self, Problem> {
+        let count_max = named_max.saturating_add(OTHERS_MAX);
+        let count = memchr::memchr_iter(b'&', bytes).count();
+        if count > count_max {
+            return Err(Problem::bad_parameter(format!(
+                "the body has {count} parameters; at most {count_max} are taken"
+            )));
+        }
+        Self::parse(bytes)
     }
 
     /// Of a request's query.
@@ -136,6 +152,9 @@ mod tests {
             let pairs = Pairs::parse(text.as_bytes()).unwrap();
             assert_eq!(pairs.iter().collect::<Vec<_>>(), want, "{text}");
         }
+        let many = |count: usize| "a&".repeat(count);
+        assert!(Pairs::of_body(many(OTHERS_MAX + 5).as_bytes(), 5).is_ok());
+        assert!(Pairs::of_body(many(OTHERS_MAX + 6).as_bytes(), 5).is_err());
         for text in ["a=%ff", "%ff=a"] {
             assert!(Pairs::parse(text.as_bytes()).is_err(), "{text}");
         }

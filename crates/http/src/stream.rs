@@ -44,19 +44,36 @@ const EARLIEST: &str = "earliest";
 
 pub(crate) async fn mercure(State(front): State<Front>, request: Request) -> Response {
     let (request, _) = request.into_parts();
-    subscribe(&front, &request, Asked::read(Path::Mercure, &request, None)).await
+    subscribe(
+        &front,
+        &request,
+        Asked::read(Path::Mercure, &request, None, front.limits()),
+    )
+    .await
 }
 
 pub(crate) async fn topic(State(front): State<Front>, request: Request) -> Response {
     let (request, _) = request.into_parts();
-    subscribe(&front, &request, Asked::read(Path::Topic, &request, None)).await
+    subscribe(
+        &front,
+        &request,
+        Asked::read(Path::Topic, &request, None, front.limits()),
+    )
+    .await
 }
 
 /// `QUERY`: a subscribe whose parameters are in its body as well (mercure.md, 2.1).
 pub(crate) async fn query(front: &Front, path: Path, request: Request) -> Response {
     let (request, body) = request.into_parts();
     match form_of_query(front, &request, body).await {
-        Ok(body) => subscribe(front, &request, Asked::read(path, &request, Some(&body))).await,
+        Ok(body) => {
+            subscribe(
+                front,
+                &request,
+                Asked::read(path, &request, Some(&body), front.limits()),
+            )
+            .await
+        }
         Err(problem) => refused(front, &request, problem),
     }
 }
@@ -109,7 +126,14 @@ pub(crate) async fn adopt(
     request: &Parts,
 ) -> Result<Adoption, Response> {
     let place = |form| front.slots().take(form, Transport::Plain);
-    let subscribed = async { try_subscribe(front, Asked::read(path, request, None)?, place).await };
+    let subscribed = async {
+        try_subscribe(
+            front,
+            Asked::read(path, request, None, front.limits())?,
+            place,
+        )
+        .await
+    };
     match subscribed.await {
         Ok(Subscribed::Answered(response)) => Err(response),
         Ok(Subscribed::Stream(stream)) => Ok(adoption(front, request, *stream)),

@@ -19,6 +19,7 @@ use crate::ask::{Path, topic_of_path};
 use crate::counters::{PublishKind, Reason};
 use crate::event::{Producer, RawEvent, Rules};
 use crate::front::Front;
+use crate::limits::Limits;
 use crate::manner::Manner;
 use crate::problem::Problem;
 use crate::query::Pairs;
@@ -168,7 +169,7 @@ async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Pr
     let publisher = publisher(front, request, Manner::Form, &query).await?;
     let limit = front.limits().form_bytes_max();
     let bytes = body::collect(front, body, limit, "form_bytes_max").await?;
-    publish_one(front, request, &publisher, of_form(&bytes)?)
+    publish_one(front, request, &publisher, of_form(&bytes, front.limits())?)
         .await
         .map(answer_id)
 }
@@ -204,7 +205,7 @@ pub(crate) async fn one(
         let raw = match path {
             Path::Mercure => {
                 body::check(&body, limits.form_bytes_max(), "form_bytes_max")?;
-                of_form(&body)?
+                of_form(&body, limits)?
             }
             Path::Topic => {
                 let target = Target::of(request, query)?;
@@ -218,8 +219,8 @@ pub(crate) async fn one(
 }
 
 /// mercure.md, 0.6: fields come from the body alone.
-fn of_form(body: &[u8]) -> Result<RawEvent<'static>, Problem> {
-    let fields = Pairs::parse(body)?;
+fn of_form(body: &[u8], limits: &Limits) -> Result<RawEvent<'static>, Problem> {
+    let fields = Pairs::of_body(body, limits.topics_per_event_max)?;
     Ok(RawEvent {
         topic: None,
         topics: Some(fields.all("topic").map(owned).collect()),

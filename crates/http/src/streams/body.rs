@@ -39,7 +39,7 @@ impl Reading<'_> {
             return Ok(Topics::Same);
         }
         match kind {
-            Kind::Form => self.form(&Pairs::parse(body)?),
+            Kind::Form => self.form(&Pairs::of_body(body, self.limits.filters_per_stream_max)?),
             Kind::Json => self.json(body),
         }
     }
