@@ -313,6 +313,28 @@ fn nobody_waits_with_a_body_until_a_token_is_revoked() {
     stream.until("data: it is as it was\n\n");
 }
 
+/// `until` is the token's `exp`, and a hub with some leeway takes the token for longer than that.
+#[test]
+fn a_revocation_lasts_for_as_long_as_its_token() {
+    let server = hub(Kind::Shard, |settings| {
+        settings.access.keys.leeway_ms = 60_000
+    });
+    let ada = signed(&Claims {
+        token_id: Some("1".to_owned()),
+        expires_ms: Some(BEGIN_MS + 2_000),
+        ..claims(&[], &["a"])
+    });
+    let body = json!({ "token_id": "1", "until": BEGIN_MS / 1000 + 2 });
+    revoke(&server, &body);
+    std::thread::sleep(Duration::from_millis(2_100));
+    assert_eq!(connect(&server, &ada).0, 401);
+    let another = signed(&Claims {
+        expires_ms: Some(BEGIN_MS + 2_000),
+        ..claims(&[], &["a"])
+    });
+    assert_eq!(connect(&server, &another).0, 200, "the leeway");
+}
+
 /// A batch that is slowed down has time to outlive its token.
 #[test]
 fn what_waits_for_its_rate_is_not_published_after_the_grant() {
