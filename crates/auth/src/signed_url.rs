@@ -40,7 +40,7 @@ mod canonical;
 mod verify;
 
 use std::fmt;
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use crate::{KeyError, Refusal, signature};
 

@@ -1,6 +1,6 @@
 //! Whether a signed URL is good, and what it grants.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use tidewire_core::{Dialect, Grant, Matcher, MatcherSet, PatternError, Patterns};
 
