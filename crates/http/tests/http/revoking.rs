@@ -317,7 +317,7 @@ fn nobody_waits_with_a_body_until_a_token_is_revoked() {
 #[test]
 fn a_revocation_lasts_for_as_long_as_its_token() {
     let server = hub(Kind::Shard, |settings| {
-        settings.access.keys.leeway_ms = 60_000
+        settings.access.keys.leeway_ms = 60_000;
     });
     let ada = signed(&Claims {
         token_id: Some("1".to_owned()),
