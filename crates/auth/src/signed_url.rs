@@ -39,8 +39,8 @@
 mod canonical;
 mod verify;
 
-use std::fmt;
 use core::net::IpAddr;
+use std::fmt;
 
 use crate::{KeyError, Refusal, signature};
 

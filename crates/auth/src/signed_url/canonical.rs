@@ -1,7 +1,7 @@
 //! The text that is signed, and the parameters by their kinds.
 
-use std::fmt::Write;
 use core::net::IpAddr;
+use std::fmt::Write;
 
 use super::{ONCE_BYTES_MAX, ONCE_BYTES_MIN, UrlError};
 use crate::jws::shown;
