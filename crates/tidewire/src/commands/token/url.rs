@@ -38,7 +38,7 @@ pub(super) struct Sign {
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     ttl: Lasting,
 
-    /// Good for pages of this origin alone, such as https://app.example
+    /// Good for pages of this origin alone, such as `https://app.example`
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     origin: Option<String>,
 
