@@ -44,15 +44,22 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "private to everybody",
         breaks: "private events need a grant",
         file: "deliver.rs",
-        from: "!record.private() || record.topics()",
-        to: "true || record.topics()",
+        from: "!record.private() || self.feed.wants(subscriber)",
+        to: "true || self.feed.wants(subscriber)",
+    },
+    Mutant {
+        name: "private to whoever is asked alone",
+        breaks: "private events need a grant, also where few enough want a topic to be asked one by one",
+        file: "deliver.rs",
+        from: "wants.accepts(record.topics(), record.private())",
+        to: "wants.accepts(record.topics(), false)",
     },
     Mutant {
         name: "the grant must hit the first topic",
         breaks: "routing and grant may hit different topics",
-        file: "deliver.rs",
-        from: "record.topics().any(|topic| private.accepts(topic))",
-        to: "record.topics().take(1).any(|topic| private.accepts(topic))",
+        file: "filters.rs",
+        from: "Self::Kept(filter) => topics.any(|topic| filter.private.accepts(topic)),",
+        to: "Self::Kept(filter) => topics.next().is_some_and(|topic| filter.private.accepts(topic)),",
     },
     Mutant {
         name: "an untold gap",
@@ -85,44 +92,44 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a checkpoint of the tail for everybody",
         breaks: "a checkpoint is never ahead of what was delivered",
-        file: "subscriber.rs",
-        from: "Place::Behind { .. } | Place::Standing => self.next,",
-        to: "Place::Behind { .. } | Place::Standing => self.next.max(tail),",
+        file: "kept.rs",
+        from: "self.next.max(tail)\n        } else {\n            self.next\n",
+        to: "self.next.max(tail)\n        } else {\n            self.next.max(tail)\n",
     },
     Mutant {
         name: "heartbeats without a checkpoint",
         breaks: "a rare topic's cursor does not age into a gap",
         file: "tell.rs",
-        from: "subscriber.checkpoint == Checkpoint::Off || cursor <= subscriber.told",
-        to: "subscriber.checkpoint == Checkpoint::Off || cursor > Position(0)",
+        from: "subscriber.checkpoint() == Checkpoint::Off || !subscriber.is_ahead(cursor)",
+        to: "subscriber.checkpoint() == Checkpoint::Off || cursor.0 > 0",
     },
     Mutant {
         name: "an id before a gap",
         breaks: "a client cut between an opening and its gap is told the gap when it comes back",
         file: "tell.rs",
-        from: "(!subscriber.tells.iter().any(gaps)).then_some(at)",
-        to: "Some(at).filter(|_| subscriber.tells.iter().any(gaps) || true)",
+        from: "(!tells.iter().any(gaps)).then_some(at)",
+        to: "Some(at).filter(|_| tells.iter().any(gaps) || true)",
     },
     Mutant {
         name: "a stalled sink is kept",
         breaks: "the stall deadline",
-        file: "subscriber.rs",
-        from: "Place::Standing => stall_ms,",
-        to: "Place::Standing => stall_ms.saturating_mul(100),",
+        file: "kept.rs",
+        from: "self.since.after(pace.stall).after(Ticks::ONE)",
+        to: "self.dies_at(pace).after(pace.stall)",
     },
     Mutant {
         name: "new topics from now on only",
         breaks: "added topics count from the cursor that was answered",
         file: "revise.rs",
-        from: "self.reroute(index, filter);",
-        to: "self.swap_filter(index, filter);",
+        from: "self.reroute(index, filter);\n            self.subscribers",
+        to: "self.swap_filter(index, filter);\n            self.subscribers",
     },
     Mutant {
         name: "the rights of the grant that was",
         breaks: "rights are those of the present grant, live and replay alike",
         file: "revise.rs",
-        from: "        if before == after {\n            self.swap_filter(index, filter);",
-        to: "        if before == after {\n            drop(filter);",
+        from: "is_slow(&filter) {\n            self.swap_filter(index, filter);",
+        to: "is_slow(&filter) {\n            drop(filter);",
     },
     Mutant {
         name: "the revoked stay",
@@ -283,5 +290,20 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         Ok(())
     } else {
         fs::copy(from, to).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_still_applies() {
+        let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/src");
+        for mutant in MUTANTS {
+            let text = fs::read_to_string(engine.join(mutant.file)).unwrap();
+            let count = text.matches(mutant.from).count();
+            assert_eq!(count, 1, "{}: {} has its text", mutant.name, mutant.file);
+        }
     }
 }
