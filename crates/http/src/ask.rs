@@ -37,7 +37,11 @@ impl<'a> Asked<'a> {
     ) -> Result<Self, Problem> {
         let mut pairs = Pairs::of(&request.uri)?;
         if let Some(body) = body {
-            pairs = pairs.and(Pairs::of_body(body, limits.filters_per_stream_max)?);
+            pairs = pairs.and(Pairs::of_body(
+                body,
+                limits.filters_per_stream_max,
+                Problem::bad_parameter,
+            )?);
         }
         Ok(Self {
             manner: Manner::of_subscribe(path, &pairs)?,

@@ -43,12 +43,16 @@ impl Pairs {
     }
 
     /// Reads those of a body, which may hold a pair in two bytes: each takes fifty times that in memory. `named_max`: how many of them
-    /// may name a topic.
-    pub(crate) fn of_body(bytes: &[u8], named_max: usize) -> Result<Self, Problem> {
+    /// may name a topic; `beyond` refuses more.
+    pub(crate) fn of_body(
+        bytes: &[u8],
+        named_max: usize,
+        beyond: impl Fn(String) -> Problem,
+    ) -> Result<Self, Problem> {
         let count_max = named_max.saturating_add(OTHERS_MAX);
         let count = memchr::memchr_iter(b'&', bytes).count();
         if count > count_max {
-            return Err(Problem::bad_parameter(format!(
+            return Err(beyond(format!(
                 "the body has {count} parameters; at most {count_max} are taken"
             )));
         }
@@ -153,8 +157,9 @@ mod tests {
             assert_eq!(pairs.iter().collect::<Vec<_>>(), want, "{text}");
         }
         let many = |count: usize| "a&".repeat(count);
-        assert!(Pairs::of_body(many(OTHERS_MAX + 5).as_bytes(), 5).is_ok());
-        assert!(Pairs::of_body(many(OTHERS_MAX + 6).as_bytes(), 5).is_err());
+        let body = |count| Pairs::of_body(many(count).as_bytes(), 5, Problem::too_large);
+        assert!(body(OTHERS_MAX + 5).is_ok());
+        assert_eq!(body(OTHERS_MAX + 6).unwrap_err().status(), 413);
         for text in ["a=%ff", "%ff=a"] {
             assert!(Pairs::parse(text.as_bytes()).is_err(), "{text}");
         }

@@ -169,9 +169,14 @@ async fn form(front: &Front, request: &Parts, body: Body) -> Result<Response, Pr
     let publisher = publisher(front, request, Manner::Form, &query).await?;
     let limit = front.limits().form_bytes_max();
     let bytes = body::collect(front, body, limit, "form_bytes_max").await?;
-    publish_one(front, request, &publisher, of_form(&bytes, front.limits())?)
-        .await
-        .map(answer_id)
+    publish_one(
+        front,
+        request,
+        &publisher,
+        of_form(&bytes, front.limits(), publisher.dialect)?,
+    )
+    .await
+    .map(answer_id)
 }
 
 async fn raw(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
@@ -205,7 +210,7 @@ pub(crate) async fn one(
         let raw = match path {
             Path::Mercure => {
                 body::check(&body, limits.form_bytes_max(), "form_bytes_max")?;
-                of_form(&body, limits)?
+                of_form(&body, limits, publisher.dialect)?
             }
             Path::Topic => {
                 let target = Target::of(request, query)?;
@@ -219,8 +224,13 @@ pub(crate) async fn one(
 }
 
 /// mercure.md, 0.6: fields come from the body alone.
-fn of_form(body: &[u8], limits: &Limits) -> Result<RawEvent<'static>, Problem> {
-    let fields = Pairs::of_body(body, limits.topics_per_event_max)?;
+fn of_form(body: &[u8], limits: &Limits, dialect: Dialect) -> Result<RawEvent<'static>, Problem> {
+    // As too many topics are refused, which these must be for the most part (mercure.md, 1.9 and 2.24).
+    let beyond = |why: String| match dialect {
+        Dialect::Legacy => Problem::bad_event(why),
+        Dialect::Modern => Problem::too_large(why),
+    };
+    let fields = Pairs::of_body(body, limits.topics_per_event_max, beyond)?;
     Ok(RawEvent {
         topic: None,
         topics: Some(fields.all("topic").map(owned).collect()),

@@ -39,7 +39,11 @@ impl Reading<'_> {
             return Ok(Topics::Same);
         }
         match kind {
-            Kind::Form => self.form(&Pairs::of_body(body, self.limits.filters_per_stream_max)?),
+            Kind::Form => self.form(&Pairs::of_body(
+                body,
+                self.limits.filters_per_stream_max,
+                Problem::bad_parameter,
+            )?),
             Kind::Json => self.json(body),
         }
     }

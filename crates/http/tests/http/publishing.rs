@@ -120,6 +120,7 @@ fn limits_hold_at_their_edges() {
         ("/.well-known/mercure", FORM, form(1_000_000), 413),
         ("/.well-known/mercure", FORM, "topic=a&topic=b&topic=c".into(), 200),
         ("/.well-known/mercure", FORM, "topic=a&topic=b&topic=c&topic=d".into(), 413),
+        ("/.well-known/mercure", FORM, "topic=a&".repeat(5_000), 413),
         ("/.well-known/mercure", JSON, array(2000), 200),
         ("/.well-known/mercure", JSON, array(2001), 413),
     ];
