@@ -184,3 +184,19 @@ fn build(checkout: &Path) -> Result<PathBuf, String> {
     process::capture(&mut build)?;
     Ok(target.join("debug/tidewire"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_can_still_be_planted() {
+        let faults: Faults = read_toml(&folder().join("faults.toml")).unwrap();
+        assert!(faults.fault.len() >= 20);
+        for fault in &faults.fault {
+            let text = fs::read_to_string(process::root().join(&fault.file)).unwrap();
+            let count = text.matches(&fault.old).count();
+            assert_eq!(count, 1, "{}: {} has its text", fault.name, fault.file);
+        }
+    }
+}
