@@ -53,8 +53,12 @@ struct Memory {
     seed: u64,
     /// The last topic asked for and what it found: a delivery asks more than once.
     last: Option<(Box<[u8]>, Vec<u32>)>,
-    /// The topic that is being tried, or was last and had too many to be remembered.
-    working: Option<(Box<[u8]>, Remembered)>,
+    /// Topics that are being tried, in goes: one for each cohort that waits for one. Never forgotten before they are tried, or
+    /// cohorts that take turns would begin anew for ever.
+    begun: Table<Box<[u8]>, Remembered>,
+    begun_bytes: usize,
+    /// The last topic that had too many to be remembered.
+    large: Option<(Box<[u8]>, Remembered)>,
     young: Table<Box<[u8]>, Remembered>,
     old: Table<Box<[u8]>, Remembered>,
     young_bytes: usize,
@@ -244,12 +248,17 @@ impl PatternIndex {
             .retain(|(birth, slot)| is_here(*birth, *slot));
         if known.before < self.births {
             let found = &mut known.matching;
-            let left = self.try_from(known.before, topic, &memory.walk.met, found, effort);
-            known.before = left.unwrap_or(self.births);
-            if left.is_some() {
-                memory.working = Some((bytes.into(), known));
-                return None;
+            let met = &memory.walk.met;
+            let left = self.try_from(known.before, topic, met, found, effort);
+            if let Some(left) = left {
+                known.before = left;
+                known = memory.begin(bytes, known)?;
+                // There is no room to remember how far it came: then it is tried to the end.
+                let found = &mut known.matching;
+                let met = &memory.walk.met;
+                self.try_from(left, topic, met, found, &mut usize::MAX.clone());
             }
+            known.before = self.births;
         }
         let matching = known.matching.clone();
         memory.keep(bytes, known);
@@ -304,7 +313,9 @@ impl Memory {
         Self {
             seed,
             last: None,
-            working: None,
+            begun: table(seed),
+            begun_bytes: 0,
+            large: None,
             young: table(seed),
             old: table(seed),
             young_bytes: 0,
@@ -314,7 +325,11 @@ impl Memory {
 
     /// What is remembered of a topic; it is given back by [`Memory::keep`].
     fn take(&mut self, topic: &[u8]) -> Option<Remembered> {
-        if let Some((_, known)) = self.working.take_if(|(working, _)| **working == *topic) {
+        if let Some((_, known)) = self.large.take_if(|(large, _)| **large == *topic) {
+            return Some(known);
+        }
+        if let Some(known) = self.begun.remove(topic) {
+            self.begun_bytes -= known.bytes(topic);
             return Some(known);
         }
         if let Some(known) = self.young.remove(topic) {
@@ -324,11 +339,24 @@ impl Memory {
         self.old.remove(topic)
     }
 
+    /// Remembers how far a topic came. Gives it back if there is no room; then there is some for the next.
+    fn begin(&mut self, topic: &[u8], known: Remembered) -> Option<Remembered> {
+        let bytes = known.bytes(topic);
+        if self.begun_bytes + bytes > REMEMBERED_BYTES_MAX {
+            self.begun = table(self.seed);
+            self.begun_bytes = 0;
+            return Some(known);
+        }
+        self.begun_bytes += bytes;
+        self.begun.insert(topic.into(), known);
+        None
+    }
+
     fn keep(&mut self, topic: &[u8], mut known: Remembered) {
         known.matching.shrink_to_fit();
         let bytes = known.bytes(topic);
         if bytes > REMEMBERED_BYTES_MAX {
-            self.working = Some((topic.into(), known));
+            self.large = Some((topic.into(), known));
             return;
         }
         // What nobody asked for while a generation was filled is forgotten.

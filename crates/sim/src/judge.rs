@@ -150,7 +150,7 @@ impl Judge {
         phase.is_some_and(|(_, wants)| wants.accepts(event))
     }
 
-    /// Its stream has another grant, and perhaps other topics, from `at` on.
+    /// Its stream has another grant, and perhaps other topics, from `at` on; the rule's floor is `floor` now.
     ///
     /// # Errors
     /// If that is not where it can be.
@@ -160,6 +160,7 @@ impl Judge {
         wants: Wants,
         ends_ms: Option<u64>,
         marks: Marks,
+        floor: Option<Position>,
     ) -> Verdict {
         ensure(at >= self.seen_to, || {
             format!(
@@ -173,8 +174,11 @@ impl Judge {
         })?;
         if before.filter().routing != wants.filter().routing {
             self.revised = (self.opening.checkpoint != Checkpoint::Off).then_some(at);
-            // What a floor hides of the new topics is news, whatever its opening told.
-            self.floor_open = false;
+            // What a floor hides of the new topics is news, whatever its opening told; of what it had wanted before, that still stands for
+            // what was read meanwhile without anything coming of it.
+            if std::mem::take(&mut self.floor_open) {
+                self.floor = self.floor.max(floor.unwrap_or_default().min(at));
+            }
         }
         self.wants.push((at, wants));
         self.expires |= ends_ms.is_some();

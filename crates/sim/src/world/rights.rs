@@ -72,7 +72,8 @@ impl World {
                 }
                 let at = Position(revised.at.seen().0 + 1);
                 let client = self.clients[index].as_mut().expect("it is here");
-                let verdict = client.judge.revise(at, wants, ends_ms, marks);
+                let floor = self.sources[client.source].log.floor();
+                let verdict = client.judge.revise(at, wants, ends_ms, marks, floor);
                 verdict.map_err(|error| format!("client {index}: {error}"))
             }
             Err(ReviseError::NoTopic) if routing.is_empty() => Ok(()),
