@@ -309,9 +309,10 @@ impl Judge {
         ensure(self.opening.gap.is_none() || self.gap_told, || {
             "a checkpoint before the gap was told".into()
         })?;
-        if !self.checkpoint_due {
-            self.close_floor(bench);
-        }
+        let is_the_gaps_own = self.checkpoint_due && self.floor_open;
+        self.close_floor(bench);
+        // A full sink may have come between the gap and its checkpoint, which is then of where it has read to.
+        self.floor_open = is_the_gaps_own;
         self.skip_to(next, bench.model, "a checkpoint lies beyond")?;
         let resumes = bench
             .model
