@@ -159,6 +159,42 @@ fn slow_patterns_are_tried_in_goes() {
     }
 }
 
+/// Cohorts take turns: what one's topic came to is not lost while another's is tried, or neither would ever be done. However many
+/// wait, that is bounded.
+#[test]
+fn topics_in_turn_are_all_tried() {
+    let patterns = Patterns::default();
+    let mut index = PatternIndex::new(9);
+    let mut kept = Vec::new();
+    for n in 0..100 {
+        let pattern = pattern(patterns.selector(&format!("x-{{id}}{{n{n}}}")).unwrap());
+        index.insert(&pattern, n);
+        kept.push(pattern);
+    }
+    let topics = ["x-1", "x-2", "x-3"].map(str::as_bytes);
+    // A go that tries one pattern.
+    let rounds = (1..=200).find(|_| {
+        let done = topics.map(|topic| index.prepare(topic, &mut 1_usize.clone()));
+        done == [true; 3]
+    });
+    assert!(rounds.is_some_and(|rounds| rounds >= 100), "{rounds:?}");
+    assert_eq!(index.memory.borrow().begun_bytes, 0);
+
+    let done =
+        (0..10_000).filter(|n| index.prepare(format!("x-y{n}").as_bytes(), &mut 1_usize.clone()));
+    let (done, memory) = (done.count(), index.memory.borrow());
+    let bytes = memory
+        .begun
+        .iter()
+        .map(|(topic, known)| known.bytes(topic))
+        .sum::<usize>();
+    assert_eq!(bytes, memory.begun_bytes);
+    assert!(
+        (1..100).contains(&done) && bytes <= REMEMBERED_BYTES_MAX,
+        "{done}"
+    );
+}
+
 #[test]
 fn what_is_remembered_is_bounded() {
     let patterns = Patterns::default();
