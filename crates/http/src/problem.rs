@@ -381,20 +381,10 @@ impl Problem {
 
     /// A signed URL is asked for that would read more than its token.
     pub(crate) fn topic_not_readable(topic: &str) -> Self {
-        let detail = format!(
+        Self::out_of_scope(format!(
             "the token does not allow to read private events of {:?}, so no URL can be made that does",
             shortened(topic)
-        );
-        Self {
-            extra: Extra::Challenge(Some("insufficient_scope").into()),
-            reason: Reason::TopicNotGranted,
-            ..Self::new(
-                StatusCode::FORBIDDEN,
-                "not-authorized",
-                "The token does not allow it",
-                detail,
-            )
-        }
+        ))
     }
 
     /// A matcher that cannot be used; says of which parameter.
@@ -407,7 +397,12 @@ impl Problem {
 
     /// A publish to a topic that the token does not name. Nothing of the event is stored (mercure.md, 0.11).
     pub(crate) fn topic_not_granted(topic: &str) -> Self {
-        let detail = format!("the token does not allow to publish to the topic {topic:?}");
+        Self::out_of_scope(format!(
+            "the token does not allow to publish to the topic {topic:?}"
+        ))
+    }
+
+    fn out_of_scope(detail: String) -> Self {
         Self {
             extra: Extra::Challenge(Some("insufficient_scope").into()),
             reason: Reason::TopicNotGranted,
