@@ -27,6 +27,11 @@ pub(crate) fn is_pem(bytes: &[u8]) -> bool {
     bytes.windows(begin.len()).any(|window| window == begin)
 }
 
+/// Whether bytes are a public key or a certificate without PEM around it.
+pub(crate) fn is_public(bytes: &[u8]) -> bool {
+    spki(bytes).is_ok() || certificate(bytes).is_ok()
+}
+
 /// A block of a PEM file.
 struct Block<'a> {
     label: &'a str,

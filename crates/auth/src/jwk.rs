@@ -12,11 +12,15 @@ pub const JWKS_BYTES_MAX: usize = 256 * 1024;
 
 type Members = Map<String, Value>;
 
-/// Whether bytes are a JWK or a set of them, and no secret that only looks a little like one.
+/// Whether bytes are meant to be a JWK or a set of them, and no secret that only looks a little like one. One that is broken or too
+/// large is meant as well: taken for a shared secret, whoever can read the public set could sign.
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
-    let is_jwk = |members: Members| members.contains_key("kty") || members.contains_key("keys");
-    bytes.trim_ascii_start().starts_with(b"{") && object(bytes).is_ok_and(is_jwk)
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let names = |name: &[u8]| text.windows(name.len()).any(|window| window == name);
+    text.trim_ascii_start().starts_with(b"{") && (names(b"\"kty\"") || names(b"\"keys\""))
 }
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub(crate) fn object(bytes: &[u8]) -> Result<Members, KeyError> {
     if bytes.len() > JWKS_BYTES_MAX {

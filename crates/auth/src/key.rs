@@ -120,6 +120,8 @@ pub enum KeyError {
     Pem,
     /// They are JSON, and so a JWK or a set of them; a shared secret is wanted.
     Json,
+    /// They are a public key or a certificate in DER; only PEM around it is read.
+    Der,
     /// The key is of another kind than this algorithm wants.
     Algorithm(Algorithm),
     /// The key is of a kind, for a use or for an algorithm that tokens are not signed with; says what of it.
@@ -159,6 +161,10 @@ impl fmt::Display for KeyError {
                  are signed with"
             ),
             Self::Json => write!(f, "the key is JSON, but a shared secret is wanted"),
+            Self::Der => write!(
+                f,
+                "the key is a public key or a certificate in DER: write it as PEM (`openssl pkey -pubin -inform der`, `openssl x509 -inform der`)"
+            ),
             Self::Algorithm(algorithm) => {
                 write!(f, "the key is of another kind than {algorithm} wants")
             }
@@ -239,6 +245,9 @@ impl Key {
         }
         if jwk::is_json(secret) {
             return Err(KeyError::Json);
+        }
+        if der::is_public(secret) {
+            return Err(KeyError::Der);
         }
         Self::of(Material::Secret(secret.into()), algorithm.into())
             .ok_or(KeyError::Algorithm(algorithm))

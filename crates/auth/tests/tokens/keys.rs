@@ -1,5 +1,7 @@
 //! Keys from files of every form.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tidewire_auth::{
     Algorithm, Claims, Detail, JWKS_BYTES_MAX, KEY_ID_BYTES_MAX, KEYS_PER_SET_MAX, Key, KeyError,
@@ -186,6 +188,32 @@ fn a_file_is_told_by_what_is_in_it() {
         Err(KeyError::Algorithm(Algorithm::Hs256))
     );
     assert_eq!(len(b"", None), Err(KeyError::Empty));
+    // What is broken, cut off or too large is no secret either.
+    let large = format!("{}{}", set, " ".repeat(JWKS_BYTES_MAX));
+    let broken = [
+        set.replace("]}", ",]}"),
+        set.replace('{', "{\"kty\":\"RSA\",\"kty\":\"RSA\",")
+            .replace('}', ""),
+        format!("{set} x"),
+        format!("\u{feff}{set}"),
+        format!("\n {one}}}"),
+        large,
+    ];
+    for broken in broken {
+        for algorithms in [None, hs()] {
+            assert!(len(broken.as_bytes(), algorithms).is_err(), "{broken:.80}");
+        }
+        assert!(Key::hmac(broken.as_bytes(), Algorithm::Hs256).is_err());
+        assert!(Key::signing(broken.as_bytes(), None).is_err());
+    }
+    let der = |pem: &[u8]| {
+        let lines = std::str::from_utf8(pem).unwrap().lines();
+        let text: String = lines.filter(|line| !line.starts_with('-')).collect();
+        STANDARD.decode(text).unwrap()
+    };
+    for pem in [rsa, pem!("rsa.cert")] {
+        assert_eq!(len(&der(pem), None), Err(KeyError::Der));
+    }
     for secret in [rsa, pem!("rsa.cert"), one.as_bytes(), set.as_bytes()] {
         assert!(Key::hmac(secret, Algorithm::Hs256).is_err());
     }
