@@ -92,6 +92,7 @@ impl Ask {
             path,
             request,
             pairs: query,
+            manner,
             ..
         } = asked;
         let path = *path;
@@ -120,9 +121,7 @@ impl Ask {
             form: match answer {
                 Answer::EventStream if is_labelled => Form::Labelled,
                 // Presence is told in the dialect that was asked in.
-                Answer::EventStream if path == Path::Mercure && query.first("topic").is_some() => {
-                    Form::Legacy
-                }
+                Answer::EventStream if *manner == Manner::Legacy => Form::Legacy,
                 Answer::EventStream => Form::EventStream,
                 Answer::Ndjson | Answer::Page => Form::Ndjson,
             },

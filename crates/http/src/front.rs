@@ -156,10 +156,7 @@ impl Front {
         let limits = settings.limits.patterns();
         let place = Place::new(&settings.hub_path, settings.hub_url.as_deref())
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
-        let patterns = match &settings.hub_url {
-            Some(url) => Patterns::with_base(limits, url).map_err(std::io::Error::other)?,
-            None => Patterns::new(limits),
-        };
+        let patterns = Patterns::with_base(limits, place.base()).map_err(std::io::Error::other)?;
         let fetcher = Fetcher::new(&settings.fetch).map_err(std::io::Error::other)?;
         let keyring = Keyring::new(
             settings.access.keys.clone(),

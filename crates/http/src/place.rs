@@ -120,6 +120,11 @@ impl Place {
         })
     }
 
+    /// What relative topics and patterns resolve against (mercure.md, 2.11 and 2.21).
+    pub(crate) fn base(&self) -> &str {
+        self.base.as_str()
+    }
+
     /// Where it is served.
     pub(crate) fn path(&self) -> &str {
         &self.path
@@ -209,19 +214,21 @@ fn is_below(path: &str, top: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn check_path(path: &str) -> Result<(), PlaceError> {
-    let wrong = || Err(PlaceError::Path(path.to_owned()));
-    let Some(rest) = path.strip_prefix('/') else {
-        return wrong();
-    };
+/// Segments without escapes, and none of them empty: topics are compared with it as text.
+fn is_plain_path(path: &str) -> bool {
     let is_plain = |segment: &str| {
         !matches!(segment, "" | "." | "..")
             && segment
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     };
-    if !rest.split('/').all(is_plain) {
-        return wrong();
+    path.strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(is_plain))
+}
+
+fn check_path(path: &str) -> Result<(), PlaceError> {
+    if !is_plain_path(path) {
+        return Err(PlaceError::Path(path.to_owned()));
     }
     match TAKEN.iter().any(|taken| is_below(path, taken)) {
         true => Err(PlaceError::Taken(path.to_owned())),
@@ -237,7 +244,7 @@ fn read_url(text: &str) -> Result<Url, PlaceError> {
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
-        && url.path() != "/";
+        && is_plain_path(url.path());
     match is_fit {
         true => Ok(url),
         false => Err(wrong()),
@@ -358,6 +365,8 @@ mod tests {
             "https://h/x?y",
             "https://h/x#y",
             "https://u@h/x",
+            "https://h/x/",
+            "https://h/x%65/y",
         ] {
             assert!(Place::new(HUB_PATH, Some(url)).is_err(), "{url}");
         }
