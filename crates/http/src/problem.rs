@@ -270,7 +270,8 @@ impl Problem {
     #[must_use]
     pub(crate) fn for_strangers(self, id: &str) -> Self {
         let is_bad_token = matches!(&self.extra, Extra::Challenge(challenge) if challenge.error == Some("invalid_token"));
-        if !is_bad_token {
+        // Of a signed URL nothing is said that its holder does not see in it, before its signature was found good.
+        if !is_bad_token || self.reason == Reason::SignedUrl {
             return self;
         }
         let detail = format!(

@@ -85,15 +85,27 @@ pub(crate) async fn grant(
                 }
                 No::Page(problem) => (problem.clone(), Dialect::Modern),
             };
-            front.counting().not_authorized.one();
-            let id = format!("{:08x}", random_u64() >> 32);
-            tracing::info!(%role, refusal = problem.detail(), id, "refused");
-            let problem = match front.settings().debug_refusals {
-                true => problem,
-                false => problem.for_strangers(&id),
-            };
-            in_dialect(front, request, problem, manner.of_answer(dialect))
+            let dialect = manner.of_answer(dialect);
+            refused(front, request, role, problem, dialect)
         })
+}
+
+/// What somebody is told who may not: counted, logged under an id, without what is not for strangers, in the dialect of the request.
+pub(crate) fn refused(
+    front: &Front,
+    request: &Parts,
+    role: Role,
+    problem: Problem,
+    dialect: Dialect,
+) -> Problem {
+    front.counting().not_authorized.one();
+    let id = format!("{:08x}", random_u64() >> 32);
+    tracing::info!(%role, refusal = problem.detail(), id, "refused");
+    let problem = match front.settings().debug_refusals {
+        true => problem,
+        false => problem.for_strangers(&id),
+    };
+    in_dialect(front, request, problem, dialect)
 }
 
 /// Who says no.

@@ -210,8 +210,13 @@ impl Ring {
             .position(|source| source.config.of.issuer() == issuer && source.config.of.has(role))
     }
 
-    /// Puts the fixed and the fetched keys together.
+    /// Gives out what is known now. Sources that settle at the same time do not undo each other: whoever comes second looks again.
     fn swap(&self) {
+        self.current.rcu(|_| Arc::new(self.joined()));
+    }
+
+    /// The fixed and the fetched keys together.
+    fn joined(&self) -> Keys {
         let mut keys = self.fixed.clone();
         for source in &self.sources {
             let fetched = source.good().map_or_else(KeySet::default, |good| good.keys);
@@ -221,7 +226,7 @@ impl Ring {
                 }
             }
         }
-        self.current.store(Arc::new(keys));
+        keys
     }
 }
 

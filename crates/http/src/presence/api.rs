@@ -178,10 +178,9 @@ async fn authorize(
         true => Refusal::NotGranted(Role::Subscriber),
         false => Refusal::Missing(Role::Subscriber),
     };
-    front.counting().not_authorized.one();
-    tracing::info!(%refusal, "refused");
     let problem = Problem::refused(&refusal);
-    Err(token::in_dialect(front, request, problem, dialect))
+    let role = Role::Subscriber;
+    Err(token::refused(front, request, role, problem, dialect))
 }
 
 fn is_granted(

@@ -9,9 +9,10 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use serde_json::{Value, json};
-use tidewire_auth::{Revocation, RevocationError, Role};
-use tidewire_core::Grant;
+use tidewire_auth::{Refusal, Revocation, RevocationError, Role};
+use tidewire_core::{Dialect, Grant};
 
+use super::HubStore;
 use super::body::{Named, Until, rfc3339};
 use crate::body::collect;
 use crate::counters::Reason;
@@ -65,9 +66,15 @@ async fn authorize(front: &Front, request: &Parts, query: &Pairs) -> Result<Gran
     }
     let grant = token::grant(front, request, Role::Publisher, Manner::Ours, query).await?;
     if !token::is_presented(front, request, Manner::Ours, query) {
-        return Err(Problem::refused(&tidewire_auth::Refusal::Missing(
+        let problem = Problem::refused(&Refusal::Missing(Role::Publisher));
+        let dialect = Manner::Ours.of_answer(Dialect::Modern);
+        return Err(token::refused(
+            front,
+            request,
             Role::Publisher,
-        )));
+            problem,
+            dialect,
+        ));
     }
     match grant.publish.is_any() {
         true => Ok(grant),
@@ -104,7 +111,7 @@ async fn try_revoke(front: &Front, request: &Parts, body: Body) -> Result<Respon
 /// In force first, then kept, then answered: what fails in between has refused somebody too early, never too late.
 async fn add(front: &Front, revocation: Revocation) -> Result<(Revocation, usize), Problem> {
     let revoked = front.revocations();
-    let writing = revoked.writing.lock().await;
+    let writing = revoked.write().await;
     let target = front.target_of(&revocation.what);
     revoked
         .add(revocation.clone(), target.clone(), front.now_ms())
@@ -117,8 +124,11 @@ async fn add(front: &Front, revocation: Revocation) -> Result<(Revocation, usize
         same.cloned().unwrap_or(revocation)
     };
     let keep = kept.clone();
-    let stored = revoked.with_store(move |store| store.keep(&keep)).await;
-    drop(writing);
+    let keep = move |store: &dyn HubStore| {
+        let _writing = writing;
+        store.keep(&keep)
+    };
+    let stored = revoked.with_store(keep).await;
     let ended = ending.await;
     tracing::info!(what = ?kept.what, ended, "revoked");
     stored.map_err(|error| {
@@ -162,7 +172,7 @@ async fn try_forget(front: &Front, request: &Parts) -> Result<Response, Problem>
     }
     .what()?;
     let revoked = front.revocations();
-    let _writing = revoked.writing.lock().await;
+    let writing = revoked.write().await;
     if !revoked.kept().set.iter().any(|known| known.what == what) {
         return Err(Problem::gone(
             "no such tokens are revoked; GET /revocations lists what is",
@@ -170,8 +180,9 @@ async fn try_forget(front: &Front, request: &Parts) -> Result<Response, Problem>
     }
     // Stored first: what fails in between refuses somebody for too long, never too short.
     let gone = what.clone();
-    revoked
-        .with_store(move |store| store.forget(&[gone]))
+    let forget = move |store: &dyn HubStore| store.forget(&[gone]).map(|()| writing);
+    let _writing = revoked
+        .with_store(forget)
         .await
         .map_err(|error| Problem::unavailable(format!("it stays in force: {error}; try again")))?;
     let mut kept = revoked.change();

@@ -31,8 +31,9 @@ pub(crate) struct Revoked {
     is_empty: AtomicBool,
     /// How many there ever were since the hub began.
     count: AtomicU64,
-    /// Changes reach the store in the order in which they were made.
-    writing: tokio::sync::Mutex<()>,
+    /// Changes reach the store in the order in which they were made. A call to the store takes it along, for whoever asked may be gone
+    /// before that is done.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Kept {
@@ -70,7 +71,7 @@ impl Revoked {
                 recent: VecDeque::new(),
             }),
             count: AtomicU64::new(0),
-            writing: tokio::sync::Mutex::default(),
+            writing: Arc::default(),
         })
     }
 
@@ -134,7 +135,7 @@ impl Revoked {
         if self.is_empty.load(Ordering::SeqCst) {
             return;
         }
-        let _writing = self.writing.lock().await;
+        let writing = self.write().await;
         let over: Vec<_> = {
             let mut kept = self.change();
             let over =
@@ -149,9 +150,18 @@ impl Revoked {
             return;
         }
         // Kept for longer than they need to be, they do no harm, and are found when the hub starts.
-        if let Err(error) = self.with_store(move |store| store.forget(&over)).await {
+        let forget = move |store: &dyn HubStore| {
+            let _writing = writing;
+            store.forget(&over)
+        };
+        if let Err(error) = self.with_store(forget).await {
             tracing::warn!(%error, "revocations that are over stay in the store");
         }
+    }
+
+    /// The turn to change what the store keeps.
+    pub(super) async fn write(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.writing).lock_owned().await
     }
 
     /// A call that may touch the disk.

@@ -16,7 +16,7 @@ use crate::manner::Manner;
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query::Pairs;
-use crate::token::in_dialect;
+use crate::token::refused;
 
 pub(crate) use door::{METHODS, create};
 
@@ -43,9 +43,8 @@ pub(crate) async fn grant(
 ) -> Result<Grant, Problem> {
     let granted = try_grant(front, request, query).await;
     granted.map_err(|problem| {
-        front.counting().not_authorized.one();
-        tracing::info!(role = %Role::Subscriber, refusal = problem.detail(), "refused");
-        in_dialect(front, request, problem, manner.of_answer(Dialect::Modern))
+        let dialect = manner.of_answer(Dialect::Modern);
+        refused(front, request, Role::Subscriber, problem, dialect)
     })
 }
 
