@@ -8,12 +8,11 @@ use x509_cert::der::{Decode, Reader, SliceReader};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use crate::KeyError;
-use crate::key::{Curve, Material};
+use crate::curve::Curve;
+use crate::key::Material;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// The largest PEM file that is looked at, in bytes.
@@ -140,12 +139,10 @@ fn of_kind(
         RSA => pkcs1(key),
         ED25519 => Material::ed(key),
         EC => {
-            let curve = parameters.and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
-            match curve {
-                Some(P256) => Material::ec(Curve::P256, key),
-                Some(P384) => Material::ec(Curve::P384, key),
-                _ => Err(KeyError::Kind("curve")),
-            }
+            let named = parameters.and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
+            let is_named = |curve: &Curve| Some(curve.identifier()) == named;
+            let curve = Curve::ALL.into_iter().find(is_named);
+            Material::ec(curve.ok_or(KeyError::Kind("curve"))?, key)
         }
         _ => Err(KeyError::Kind("kind")),
     }

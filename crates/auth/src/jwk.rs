@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::key::{Curve, KEY_ID_BYTES_MAX, Material};
+use crate::curve::Curve;
+use crate::key::{KEY_ID_BYTES_MAX, Material};
 use crate::{Algorithm, Algorithms, Key, KeyError, json};
 
 /// The largest key or set of keys that is looked at, in bytes.
@@ -104,10 +105,14 @@ fn material(jwk: &Members) -> Result<Material, KeyError> {
             }
         }
         (Some("RSA"), _) => Material::rsa(&bytes(jwk, "n")?, &bytes(jwk, "e")?),
-        (Some("EC"), Some("P-256")) => Material::ec(Curve::P256, &point(jwk, Curve::P256)?),
-        (Some("EC"), Some("P-384")) => Material::ec(Curve::P384, &point(jwk, Curve::P384)?),
+        (Some("EC"), name) => {
+            let is_named = |curve: &Curve| Some(curve.name()) == name;
+            let curve = Curve::ALL.into_iter().find(is_named);
+            let curve = curve.ok_or(KeyError::Kind("curve"))?;
+            Material::ec(curve, &point(jwk, curve)?)
+        }
         (Some("OKP"), Some("Ed25519")) => Material::ed(&bytes(jwk, "x")?),
-        (Some("EC" | "OKP"), _) => Err(KeyError::Kind("curve")),
+        (Some("OKP"), _) => Err(KeyError::Kind("curve")),
         (Some(_), _) => Err(KeyError::Kind("kind")),
         (None, _) => Err(KeyError::Malformed("`kty`")),
     }
@@ -172,11 +177,7 @@ pub(crate) fn required(material: &Material) -> Option<Value> {
         Material::Rsa { n, e } => json!({ "kty": "RSA", "n": text(n), "e": text(e) }),
         Material::Ec(curve, point) => {
             let (x, y) = point[1..].split_at(curve.bytes());
-            let name = match curve {
-                Curve::P256 => "P-256",
-                Curve::P384 => "P-384",
-            };
-            json!({ "kty": "EC", "crv": name, "x": text(x), "y": text(y) })
+            json!({ "kty": "EC", "crv": curve.name(), "x": text(x), "y": text(y) })
         }
         Material::Ed(point) => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(&point[..]) }),
     })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::curve::Curve;
 use crate::{Algorithm, Algorithms, JWKS_BYTES_MAX, KEYS_PER_SET_MAX, der, jwk, signature};
 
 /// A key and the algorithms that it is for, so that a token cannot choose another (RFC 8725, section 3.1).
@@ -10,7 +11,7 @@ pub struct Key {
     pub(crate) material: Material,
     pub(crate) algorithms: Algorithms,
     pub(crate) id: Option<Box<str>>,
-    /// The half that signs, in DER: PKCS#1 of an RSA key, PKCS#8 of another. A shared secret has no halves.
+    /// The half that signs: PKCS#8 in DER. A shared secret has no halves.
     pub(crate) private: Option<Box<[u8]>>,
 }
 
@@ -25,23 +26,6 @@ pub(crate) enum Material {
     Ec(Curve, Box<[u8]>),
     /// A point of Ed25519 (RFC 8032).
     Ed(Box<[u8; ED_BYTES]>),
-}
-
-/// A curve of ECDSA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Curve {
-    P256,
-    P384,
-}
-
-impl Curve {
-    /// How many bytes a coordinate has.
-    pub(crate) fn bytes(self) -> usize {
-        match self {
-            Self::P256 => 32,
-            Self::P384 => 48,
-        }
-    }
 }
 
 /// How many bytes a public Ed25519 key has.
@@ -97,13 +81,12 @@ impl Material {
 
     /// Which algorithms this kind of key can be for: never those of another kind, whatever a token or a file says.
     pub(crate) fn algorithms(&self) -> Algorithms {
-        use Algorithm::{EdDsa, Es256, Es384, Hs256, Hs384, Hs512};
+        use Algorithm::{EdDsa, Hs256, Hs384, Hs512};
         use Algorithm::{Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
         let fitting: &[Algorithm] = match self {
             Self::Secret(_) => &[Hs256, Hs384, Hs512],
             Self::Rsa { .. } => &[Rs256, Rs384, Rs512, Ps256, Ps384, Ps512],
-            Self::Ec(Curve::P256, _) => &[Es256],
-            Self::Ec(Curve::P384, _) => &[Es384],
+            Self::Ec(curve, _) => &[curve.algorithm()],
             Self::Ed(_) => &[EdDsa],
         };
         fitting.iter().copied().collect()

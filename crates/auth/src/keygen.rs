@@ -65,8 +65,8 @@ mod pair {
             let body = lines.join("\n");
             format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
         };
-        let private_pem = pem("PRIVATE KEY", &private::private_der(&material, &private)?);
-        let public_pem = pem("PUBLIC KEY", &private::public_der(&material)?);
+        let private_pem = pem("PRIVATE KEY", &private);
+        let public_pem = pem("PUBLIC KEY", &private::public_der(&material, algorithm)?);
         let key = Key::of(material, algorithm.into()).ok_or(KeyError::Algorithm(algorithm))?;
         let thumbprint = key.thumbprint().ok_or(KeyError::Unsupported)?;
         let key = Key {

@@ -8,6 +8,7 @@ mod algorithm;
 mod anonymous;
 mod case;
 mod claims;
+mod curve;
 mod decide;
 mod der;
 mod detail;
@@ -25,6 +26,10 @@ mod private;
 mod question;
 mod refusal;
 mod revocation;
+#[cfg(feature = "verify")]
+mod signature;
+#[cfg(not(feature = "verify"))]
+#[path = "unsigned.rs"]
 mod signature;
 pub mod signed_url;
 

@@ -74,7 +74,7 @@ pub(super) fn start(
     };
     let has: &[&str] = match kind {
         Kind::Ours => &[
-            "history", "two-keys", "ES256", "EdDSA", "RS256", "PS256", "ES384", "HS256",
+            "history", "two-keys", "ES256", "EdDSA", "RS256", "PS256", "ES384", "ES512", "HS256",
         ],
         Kind::Mercure => &["history", "two-keys", "HS256"],
     };
@@ -108,7 +108,7 @@ fn ring(profile: &Profile) -> Result<Ring, String> {
     };
     let issuer = match profile.issuer {
         false => Vec::new(),
-        true => ["ES256", "EdDSA", "RS256", "PS256", "ES384"]
+        true => ["ES256", "EdDSA", "RS256", "PS256", "ES384", "ES512"]
             .map(|alg| SigningKey::generate(alg, Some(&format!("key-{alg}"))))
             .into_iter()
             .collect::<Result<_, _>>()?,

@@ -5,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
-    RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair,
 };
 use aws_lc_rs::{encoding, hmac, rsa};
 use base64::Engine as _;
@@ -25,6 +25,7 @@ pub(super) enum Signer {
     Hmac(Vec<u8>),
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
+    P521(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Rsa(RsaKeyPair),
 }
@@ -71,6 +72,10 @@ impl SigningKey {
                 let scheme = &ECDSA_P384_SHA384_FIXED_SIGNING;
                 Signer::P384(EcdsaKeyPair::generate(scheme).map_err(fail)?)
             }
+            "ES512" => {
+                let scheme = &ECDSA_P521_SHA512_FIXED_SIGNING;
+                Signer::P521(EcdsaKeyPair::generate(scheme).map_err(fail)?)
+            }
             "EdDSA" => {
                 let document = Ed25519KeyPair::generate_pkcs8(&random).map_err(fail)?;
                 let pair = Ed25519KeyPair::from_pkcs8(document.as_ref());
@@ -112,8 +117,10 @@ impl SigningKey {
             (Signer::P256(pair), "ES256")
         } else if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &der) {
             (Signer::P384(pair), "ES384")
+        } else if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, &der) {
+            (Signer::P521(pair), "ES512")
         } else {
-            return Err("the key is no PKCS#8 of RSA, Ed25519, P-256 or P-384".into());
+            return Err("the key is no PKCS#8 of RSA, Ed25519, P-256, P-384 or P-521".into());
         };
         Ok(Self {
             signer,
@@ -128,7 +135,7 @@ impl SigningKey {
         let fail = |_| "the public key cannot be written".to_owned();
         let der = match &self.signer {
             Signer::Hmac(secret) => return Ok(String::from_utf8_lossy(secret).into_owned()),
-            Signer::P256(pair) | Signer::P384(pair) => {
+            Signer::P256(pair) | Signer::P384(pair) | Signer::P521(pair) => {
                 let der: encoding::PublicKeyX509Der<'_> =
                     pair.public_key().as_der().map_err(fail)?;
                 der.as_ref().to_vec()
@@ -161,11 +168,15 @@ impl SigningKey {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let mut jwk = match &self.signer {
             Signer::Hmac(secret) => json!({"kty": "oct", "k": text(secret)}),
-            Signer::P256(pair) | Signer::P384(pair) => {
+            Signer::P256(pair) | Signer::P384(pair) | Signer::P521(pair) => {
                 // SEC 1, section 2.3.3: 4, x, y.
                 let point = &pair.public_key().as_ref()[1..];
                 let (x, y) = point.split_at(point.len() / 2);
-                let curve = if x.len() == 32 { "P-256" } else { "P-384" };
+                let curve = match x.len() {
+                    32 => "P-256",
+                    48 => "P-384",
+                    _ => "P-521",
+                };
                 json!({"kty": "EC", "crv": curve, "x": text(x), "y": text(y)})
             }
             Signer::Ed25519(pair) => {
@@ -189,7 +200,7 @@ impl SigningKey {
         let fail = |_| "the token could not be signed".to_owned();
         Ok(match &self.signer {
             Signer::Hmac(secret) => return Ok(hmac_sign(secret, alg, message)),
-            Signer::P256(pair) | Signer::P384(pair) => {
+            Signer::P256(pair) | Signer::P384(pair) | Signer::P521(pair) => {
                 pair.sign(&random, message).map_err(fail)?.as_ref().to_vec()
             }
             Signer::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),

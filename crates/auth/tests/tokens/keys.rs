@@ -12,7 +12,7 @@ use crate::support::*;
 
 #[test]
 fn public_keys_are_read_in_every_armour() {
-    use Algorithm::{EdDsa, Es256, Es384, Ps512, Rs256};
+    use Algorithm::{EdDsa, Es256, Es384, Es512, Ps512, Rs256};
     let rsa = Key::public_pem(pem!("rsa.spki")).unwrap();
     let p256 = Key::public_pem(pem!("p256.spki")).unwrap();
     for (text, same) in [
@@ -31,6 +31,7 @@ fn public_keys_are_read_in_every_armour() {
         (&rsa, Ps512),
         (&p256, Es256),
         (&Key::public_pem(pem!("p384.spki")).unwrap(), Es384),
+        (&Key::public_pem(pem!("p521.spki")).unwrap(), Es512),
         (&Key::public_pem(pem!("ed25519.spki")).unwrap(), EdDsa),
     ] {
         assert!(key.algorithms().contains(fits) && !key.algorithms().contains(Algorithm::Hs256));
@@ -47,9 +48,10 @@ fn what_is_no_public_key_is_named() {
         text
     };
     #[rustfmt::skip]
-    let table: [(Vec<u8>, Result<(), KeyError>); 12] = [
+    let table: [(Vec<u8>, Result<(), KeyError>); 13] = [
         (pem!("rsa1024.spki").to_vec(), Err(KeyError::Bits(1024))),
-        (pem!("p521.spki").to_vec(), Err(KeyError::Kind("curve"))),
+        (pem!("k256.spki").to_vec(), Err(KeyError::Kind("curve"))),
+        (broken(pem!("p521.spki")), Err(KeyError::Malformed("value"))),
         (pem!("rsa.pkcs8").to_vec(), Err(KeyError::Private)),
         (pem!("rsa.pkcs1").to_vec(), Err(KeyError::Private)),
         (pem!("p256.sec1").to_vec(), Err(KeyError::Private)),
@@ -79,7 +81,7 @@ fn a_jwk_is_taken_for_what_it_says_and_nothing_else() {
     let es256 = Algorithm::Es256.into();
     type Change = fn(&mut Value);
     #[rustfmt::skip]
-    let table: [(Change, Option<KeyError>); 17] = [
+    let table: [(Change, Option<KeyError>); 19] = [
         (|_| {}, None),
         (|jwk| jwk["use"] = "enc".into(), Some(KeyError::Kind("use"))),
         (|jwk| jwk["key_ops"] = json!(["verify"]), None),
@@ -93,6 +95,8 @@ fn a_jwk_is_taken_for_what_it_says_and_nothing_else() {
         (|jwk| jwk["kid"] = 1.into(), Some(KeyError::Malformed("`kid`"))),
         (|jwk| jwk["kid"] = "x".repeat(KEY_ID_BYTES_MAX + 1).into(), Some(KeyError::Malformed("`kid`"))),
         (|jwk| jwk["crv"] = "P-384".into(), Some(KeyError::Malformed("point"))),
+        (|jwk| jwk["crv"] = "P-521".into(), Some(KeyError::Malformed("point"))),
+        (|jwk| jwk["alg"] = "ES512".into(), Some(KeyError::Kind("algorithm"))),
         (|jwk| jwk["crv"] = "secp256k1".into(), Some(KeyError::Kind("curve"))),
         (|jwk| jwk["kty"] = "AKP".into(), Some(KeyError::Kind("kind"))),
         (|jwk| jwk["x"] = "====".into(), Some(KeyError::Malformed("x"))),
@@ -233,6 +237,14 @@ fn private_keys_sign_whatever_their_armour() {
             &Key::public_pem(pem!("p384.spki")).unwrap(),
         ),
         (
+            pem!("p521.pkcs8"),
+            &Key::public_pem(pem!("p521.spki")).unwrap(),
+        ),
+        (
+            pem!("p521.sec1"),
+            &Key::public_pem(pem!("p521.spki")).unwrap(),
+        ),
+        (
             pem!("ed25519.pkcs8"),
             &Key::public_pem(pem!("ed25519.spki")).unwrap(),
         ),
@@ -369,6 +381,7 @@ fn new_keys_are_good_in_every_form() {
         Algorithm::EdDsa,
         Algorithm::Es256,
         Algorithm::Es384,
+        Algorithm::Es512,
         Algorithm::Rs256,
     ] {
         let pair = keygen_pair(algorithm).unwrap();

@@ -1,6 +1,5 @@
 //! The modern dialect's rules, each by its line of shared/protocol/mercure.md.
 
-use jsonwebtoken::{Algorithm as Jwt, EncodingKey};
 use serde_json::{Value, json};
 use tidewire_auth::{
     Algorithm, Carrier, DETAIL_MATCH_BYTES_MAX, DETAIL_TOPICS_MAX, DETAIL_TYPE, DETAILS_MAX,
@@ -176,8 +175,8 @@ fn a_refusal_is_answered_in_the_dialect_of_the_request() {
     let keys = of_role(key());
     let (header, payload) = modern("HS256");
     let legacy = hs256(&json!({"alg": "HS256"}), &json!({"exp": 1}));
-    let foreign = EncodingKey::from_secret(b"somebody else's secret, not ours");
-    let foreign = signed(&json!({"alg": "HS256"}), &json!({}), &foreign, Jwt::HS256);
+    let foreign = Signer::secret(b"somebody else's secret, not ours");
+    let foreign = signed(&json!({"alg": "HS256"}), &json!({}), &foreign, "HS256");
     let access_token = hs256(&header, &payload);
     for (dialect, token, want) in [
         (None, Some(&*legacy), Dialect::Legacy),

@@ -1,8 +1,10 @@
 //! Keys and tokens for the other modules, made without the crate under test where that could hide its mistakes.
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm as Jwt, EncodingKey, crypto};
+use jsonwebtoken::{EncodingKey, crypto};
 use serde_json::{Value, json};
 use tidewire_auth::{
     Algorithm, Anonymous, Carrier, Dialect, Grant, Issuer, Key, KeySet, Keys, Presented, Question,
@@ -22,34 +24,73 @@ macro_rules! pem {
 }
 pub(crate) use pem;
 
-/// What one signs with for the hub to check with the other: `hs`, `rsa`, `p256`, `p384` or `ed`.
-pub(crate) fn pair(kind: &str) -> (EncodingKey, Key) {
+/// What signs the tests' tokens.
+pub(crate) enum Signer {
+    /// Whatever another implementation of JWS can do.
+    Other(EncodingKey),
+    /// Which has no ES512.
+    P521(EcdsaKeyPair),
+}
+
+impl Signer {
+    pub(crate) fn secret(secret: &[u8]) -> Self {
+        Self::Other(EncodingKey::from_secret(secret))
+    }
+
+    pub(crate) fn ec(der: &[u8]) -> Self {
+        Self::Other(EncodingKey::from_ec_der(der))
+    }
+
+    fn p521(der: &[u8]) -> Self {
+        Self::P521(EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, der).unwrap())
+    }
+
+    /// A signature with the algorithm of this name, in base64url.
+    pub(crate) fn sign(&self, text: &str, algorithm: &str) -> String {
+        match self {
+            Self::Other(key) => {
+                let algorithm = algorithm.parse().unwrap();
+                crypto::sign(text.as_bytes(), key, algorithm).unwrap()
+            }
+            Self::P521(pair) => {
+                assert_eq!(algorithm, "ES512");
+                let signature = pair.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
+                URL_SAFE_NO_PAD.encode(signature)
+            }
+        }
+    }
+}
+
+/// The kinds of keys that [`pair`] knows.
+pub(crate) const KINDS: [&str; 6] = ["hs", "rsa", "p256", "p384", "p521", "ed"];
+
+/// What one signs with for the hub to check with the other.
+pub(crate) fn pair(kind: &str) -> (Signer, Key) {
     let (private, public): (&[u8], &[u8]) = match kind {
         "hs" => (&[], &[]),
         "rsa" => (pem!("rsa.pkcs1"), pem!("rsa.spki")),
         "p256" => (pem!("p256.pkcs8"), pem!("p256.spki")),
         "p384" => (pem!("p384.pkcs8"), pem!("p384.spki")),
+        "p521" => (pem!("p521.pkcs8"), pem!("p521.spki")),
         "ed" => (pem!("ed25519.pkcs8"), pem!("ed25519.spki")),
         _ => unreachable!("no such key"),
     };
     let der = || unarmoured(private);
     match kind {
         "hs" => (
-            EncodingKey::from_secret(SECRET),
+            Signer::secret(SECRET),
             Key::hmac(SECRET, Algorithm::Hs256).unwrap(),
         ),
         "rsa" => (
-            EncodingKey::from_rsa_der(&der()),
+            Signer::Other(EncodingKey::from_rsa_der(&der())),
             Key::public_pem(public).unwrap(),
         ),
         "ed" => (
-            EncodingKey::from_ed_der(&der()),
+            Signer::Other(EncodingKey::from_ed_der(&der())),
             Key::public_pem(public).unwrap(),
         ),
-        _ => (
-            EncodingKey::from_ec_der(&der()),
-            Key::public_pem(public).unwrap(),
-        ),
+        "p521" => (Signer::p521(&der()), Key::public_pem(public).unwrap()),
+        _ => (Signer::ec(&der()), Key::public_pem(public).unwrap()),
     }
 }
 
@@ -65,29 +106,19 @@ pub(crate) fn part(text: &str) -> String {
 }
 
 /// A token with any header and payload, signed by the backend itself.
-pub(crate) fn signed(header: &Value, payload: &Value, key: &EncodingKey, algorithm: Jwt) -> String {
+pub(crate) fn signed(header: &Value, payload: &Value, key: &Signer, algorithm: &str) -> String {
     signed_text(&header.to_string(), &payload.to_string(), key, algorithm)
 }
 
-pub(crate) fn signed_text(
-    header: &str,
-    payload: &str,
-    key: &EncodingKey,
-    algorithm: Jwt,
-) -> String {
+pub(crate) fn signed_text(header: &str, payload: &str, key: &Signer, algorithm: &str) -> String {
     let signed = format!("{}.{}", part(header), part(payload));
-    let signature = crypto::sign(signed.as_bytes(), key, algorithm).unwrap();
+    let signature = key.sign(&signed, algorithm);
     format!("{signed}.{signature}")
 }
 
 /// The same, of the test's own secret.
 pub(crate) fn hs256(header: &Value, payload: &Value) -> String {
-    signed(
-        header,
-        payload,
-        &EncodingKey::from_secret(SECRET),
-        Jwt::HS256,
-    )
+    signed(header, payload, &Signer::secret(SECRET), "HS256")
 }
 
 /// A header and a payload that a hub takes, in the modern dialect.

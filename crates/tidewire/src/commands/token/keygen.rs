@@ -17,7 +17,7 @@ use crate::{output, quote};
     after_help = "Examples:\n  tidewire token keygen --out tidewire.key\n  tidewire token keygen --alg ES256 --out backend.key\n  export TIDEWIRE_PUBLISHER_KEY=\"$(tidewire token keygen)\""
 )]
 pub(super) struct Keygen {
-    /// What it is for: HS256, HS384 or HS512 (a shared secret, which also signs URLs); ES256, ES384, EdDSA, or RS256, PS256 and their
+    /// What it is for: HS256, HS384 or HS512 (a shared secret, which also signs URLs); ES256, ES384, ES512, EdDSA, or RS256, PS256 and their
     /// siblings (a pair; RSA with 3,072 bits)
     #[arg(long, value_name = "ALG", default_value = "HS256")]
     alg: Algorithm,
