@@ -6,6 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tidewire_codec::DecodeError;
 
+use crate::transport::{ProxyFailure, TlsFailure};
+
 /// Why a connection failed or ended. [`Error::is_temporary`] says whether the client tries again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -44,6 +46,10 @@ pub enum Error {
     Decode(DecodeError),
     /// The URL is `https:`, which this build cannot do.
     TlsUnsupported,
+    /// TLS came to nothing: a certificate that is not trusted, as a rule.
+    Tls(TlsFailure),
+    /// The proxy is of no use.
+    Proxy(ProxyFailure),
 }
 
 /// Why a redirect was not followed.
@@ -69,6 +75,8 @@ impl Error {
             | Self::Ended
             | Self::Silent(_)
             | Self::Busy { .. } => true,
+            Self::Tls(failure) => failure.is_temporary(),
+            Self::Proxy(failure) => failure.is_temporary(),
             Self::Status { .. }
             | Self::ContentType(_)
             | Self::Redirect(_)
@@ -109,6 +117,8 @@ impl fmt::Display for Error {
             Self::Redirect(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
             Self::TlsUnsupported => write!(f, "https is not supported by this build"),
+            Self::Tls(failure) => failure.fmt(f),
+            Self::Proxy(failure) => failure.fmt(f),
         }
     }
 }
@@ -163,6 +173,12 @@ pub enum BuildError {
     Credentials,
     /// The URL is `https:`, which this build cannot do.
     TlsUnsupported,
+    /// A proxy's URL cannot be used.
+    Proxy(ProxyFailure),
+    /// The certificates of trusted authorities cannot be used, or nobody is trusted.
+    Authorities(String),
+    /// The client certificate or its key cannot be used.
+    ClientCertificate(String),
     /// A header's name or value cannot be sent.
     Header(String),
     /// The last event id holds CR, LF or NUL.
@@ -176,6 +192,11 @@ impl fmt::Display for BuildError {
             Self::Scheme(scheme) => write!(f, "the URL's scheme is {scheme}, not http or https"),
             Self::Credentials => write!(f, "the URL holds a user name or password; use a header"),
             Self::TlsUnsupported => write!(f, "https is not supported by this build"),
+            Self::Proxy(failure) => failure.fmt(f),
+            Self::Authorities(why) => write!(f, "the trusted authorities cannot be used: {why}"),
+            Self::ClientCertificate(why) => {
+                write!(f, "the client certificate cannot be used: {why}")
+            }
             Self::Header(name) => write!(f, "the header {name:?} or its value cannot be sent"),
             Self::LastEventId => write!(f, "the last event id must not contain CR, LF or NUL"),
         }

@@ -33,6 +33,7 @@ pub mod machine;
 mod options;
 #[cfg(feature = "tokio")]
 mod shell;
+pub mod transport;
 
 pub use error::{BuildError, CloseReason, Error, RedirectError};
 pub use machine::{Item, Opened, State};

@@ -9,6 +9,7 @@ use tidewire_codec::{EventId, Limits};
 use url::Url;
 
 use crate::BuildError;
+use crate::transport::Transport;
 
 /// The settings of one client.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Options {
     pub redirects_max: u32,
     /// What the stream may make this client hold.
     pub limits: Limits,
+    /// How connections are made: TLS, the version of HTTP, proxies.
+    pub transport: Transport,
 }
 
 impl Options {
@@ -71,6 +74,7 @@ impl Options {
             connect_max: Duration::from_secs(10),
             redirects_max: 20,
             limits: Limits::default(),
+            transport: Transport::default(),
         })
     }
 

@@ -39,11 +39,13 @@ impl EventSource {
     /// A client with these settings, which connects when it is first polled.
     ///
     /// # Errors
-    /// When the URL needs TLS.
+    /// When the URL needs TLS, or a proxy that cannot be used.
     pub fn new(options: Options) -> Result<Self, BuildError> {
         if options.url.scheme() == "https" {
             return Err(BuildError::TlsUnsupported);
         }
+        let proxy = options.transport.proxy.of(&options.url);
+        proxy.map_err(BuildError::Proxy)?;
         // Each RandomState has keys of its own, from the system's randomness.
         let seed = RandomState::new().build_hasher().finish();
         Ok(Self {
