@@ -180,6 +180,10 @@ fn encode_ndjson(record: &RecordRef<'_>, buf: &mut Vec<u8>) {
     if let Some(retry) = shown.retry {
         line["retry"] = retry.into();
     }
+    // An id that its publisher chose does not tell where the event stands.
+    if record.publisher_id().is_some() {
+        line["position"] = record.position().0.into();
+    }
     serde_json::to_writer(&mut *buf, &line).expect("a buffer takes everything");
     buf.push(b'\n');
 }
@@ -294,6 +298,11 @@ mod tests {
             "event: clock\nretry: 300\nid: urn:x\ndata: \n\n"
         );
         assert_eq!(full.record(0).publisher_id(), Some("urn:x"));
+        assert_eq!(
+            bare(&full, 1, Form::Ndjson),
+            "{\"data\":\"\",\"id\":\"urn:x\",\"position\":7,\"private\":false,\"retry\":300,\
+             \"time\":\"2026-11-21T08:33:20.123Z\",\"topics\":[\"clock\"],\"type\":\"tick\"}\n"
+        );
         let posing = block(|event| event.topics = vec![Topic::parse("tidewire.gap").unwrap()]);
         assert_eq!(
             bare(&posing, 0, Form::Labelled),

@@ -171,6 +171,18 @@ fn four_forms_by_accept() {
         format!("{{\"events\":[{line}],\"next\":\"#5-1\"}}\n")
     );
 
+    let own = server.ask(
+        "POST /topics/c?id=urn:2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0",
+        "",
+    );
+    assert_eq!((own.status, own.body.as_str()), (200, "urn:2"));
+    let page = server.ask(
+        "GET /topics/c?since=earliest HTTP/1.1\r\nHost: localhost\r\nAccept: application/json",
+        "",
+    );
+    let told = "\"id\":\"urn:2\",\"position\":2,";
+    assert!(page.body.contains(told), "{}", page.body);
+
     let (_, body) = server.stream(
         &format!("{target}&label=topic"),
         "Accept: */*\r\n",
