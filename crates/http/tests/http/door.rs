@@ -1,6 +1,6 @@
 //! Who is answered, and with which errors.
 
-use crate::server::{header, start, start_with};
+use crate::server::{header, start, start_with, until};
 
 #[test]
 fn paths_and_methods() {
@@ -254,9 +254,7 @@ fn subscribers_beyond_the_limit_are_refused_in_a_way_that_heals() {
     assert_eq!((counters.refused, counters.refused_softly), (1, 1));
 
     drop(first);
-    while server.front.subscribers() > 0 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    until("its end is noticed", || server.front.subscribers() == 0);
     let (head, _) = server.stream("/topics/a", "", "\n\n");
     assert!(head.starts_with("HTTP/1.1 200"), "a place is free again");
 }

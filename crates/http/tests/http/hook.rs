@@ -67,15 +67,6 @@ fn form(server: &Server, body: &str, lines: &[&str]) -> Answer {
     server.ask(&request("POST /.well-known/mercure", "1.1", &lines), body)
 }
 
-fn metric(server: &Server, name: &str) -> f64 {
-    let page = server.front.metrics();
-    let line = page.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_else(|| panic!("{name} is not in\n{page}"))
-        .trim()
-        .parse()
-        .unwrap()
-}
-
 fn body(asked: &Asked) -> Value {
     serde_json::from_str(&asked.body).unwrap()
 }
@@ -231,12 +222,12 @@ fn it_fails_closed() {
         );
         let name = format!("tidewire_auth_hook_calls_total{{outcome=\"{outcome}\"}}");
         assert_eq!(
-            metric(&server, &name),
+            server.metric(&name),
             3.0,
             "{reply:?}: failures are not kept"
         );
         assert_eq!(
-            metric(&server, "tidewire_refusals_total{reason=\"hook_failed\"}"),
+            server.metric("tidewire_refusals_total{reason=\"hook_failed\"}"),
             3.0
         );
         // When it answers again, it is heard again.
@@ -432,7 +423,7 @@ fn answers_are_kept_for_as_long_as_they_say() {
     };
     assert_eq!(twice("1"), 1);
     assert_eq!(
-        metric(&server, "tidewire_auth_hook_spared_total{by=\"kept\"}"),
+        server.metric("tidewire_auth_hook_spared_total{by=\"kept\"}"),
         1.0
     );
     assert_eq!(twice("2"), 1, "another client, another answer");
@@ -488,7 +479,7 @@ fn who_asks_the_same_at_once_is_answered_by_one_call() {
     });
     let calls = backend.asked().len();
     assert!(calls < 5, "{calls} calls for 20 requests of 300 ms each");
-    let joined = metric(&server, "tidewire_auth_hook_spared_total{by=\"joined\"}");
+    let joined = server.metric("tidewire_auth_hook_spared_total{by=\"joined\"}");
     assert_eq!(calls + joined as usize, 20);
 }
 
@@ -526,7 +517,7 @@ fn no_more_calls_run_or_wait_than_may() {
         "{statuses:?}"
     );
     assert_eq!(
-        metric(&server, "tidewire_auth_hook_calls_total{outcome=\"busy\"}"),
+        server.metric("tidewire_auth_hook_calls_total{outcome=\"busy\"}"),
         busy as f64
     );
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidewire_http::{ForwardedHeader, Hosts, Limits, Settings, TrustedProxies};
 
-use crate::server::{Answer, Server, start_with};
+use crate::server::{Answer, Server, start_with, until};
 
 fn open(settings: &mut Settings) {
     settings.access.keyless = false;
@@ -34,14 +34,6 @@ fn subscribe(lines: &str) -> String {
 
 /// The plain door takes the first request; a header that it does not know sends the second through hyper.
 const DOORS: [&str; 2] = ["", "Expect: nothing\r\n"];
-
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < Duration::from_secs(10), "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 #[test]
 fn streams_of_one_address_are_limited_and_make_room_at_their_end() {
@@ -77,7 +69,7 @@ fn streams_of_one_address_are_limited_and_make_room_at_their_end() {
         assert_eq!(soft.status, 200);
         assert!(soft.body.starts_with("retry: "), "{}", soft.body);
         drop(first);
-        eventually("its end makes room", || {
+        until("its end makes room", || {
             let mut client = server.connect();
             client.send(&format!("{}\r\n", head("2001:db8::3")));
             client.head().starts_with("HTTP/1.1 200")
@@ -122,7 +114,7 @@ fn publishes_are_limited_by_events_and_by_bytes() {
                 &format!("[{{\"topic\":\"a\",\"data\":\"{}\"}}]", "x".repeat(bytes)),
             );
             assert_eq!(array.status, 429, "{name}: {}", array.body);
-            eventually("it may again", || publish().status == 200);
+            until("it may again", || publish().status == 200);
         }
     }
 }

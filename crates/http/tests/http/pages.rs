@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::server::{Server, start};
+use crate::server::{Server, start, until};
 
 fn page(server: &Server, target: &str) -> serde_json::Value {
     let answer = server.ask(
@@ -66,9 +66,7 @@ fn a_long_poll_waits_for_an_event() {
     client.send(
         "GET /topics/a?wait=30s HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n",
     );
-    while server.front.subscribers() == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("it waits", || server.front.subscribers() == 1);
     server.publish("b", "not this");
     server.publish("a", "this");
     let answer: serde_json::Value = serde_json::from_str(&client.answer().body).unwrap();

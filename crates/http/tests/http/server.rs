@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidewire_core::Topic;
 use tidewire_http::{Access, Front, Settings};
@@ -14,6 +14,15 @@ use tokio::sync::oneshot;
 
 /// Longer than anything takes here, so that a test that fails does so.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until something holds; a test in which it never does fails.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A running hub; epoch 5, so that its first event is `#5-1`.
 pub(crate) struct Server {
@@ -126,6 +135,16 @@ impl Server {
         ));
         let head = client.head();
         (head, client.chunks_until(last))
+    }
+
+    /// The value of a metric, by its name with labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let page = self.front.metrics();
+        let line = page.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name} is not in\n{page}"))
+            .trim()
+            .parse()
+            .unwrap()
     }
 
     /// Tells it to end, as a signal would.

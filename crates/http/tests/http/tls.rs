@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, Strea
 use tidewire_http::{Settings, Tls};
 
 use crate::certificates::{EC_CERTIFICATE, EC_KEY, NOW_MS};
-use crate::server::{Client, PATIENCE, Server, header, masked, start_with};
+use crate::server::{Client, PATIENCE, Server, header, masked, start_with, until};
 
 pub(crate) type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
 
@@ -60,14 +60,6 @@ fn subscribe(server: &Server, target: &str) -> TlsClient {
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     client.chunks_until("\"}\n\n");
     client
-}
-
-fn until(what: &str, mut look: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !look() {
-        assert!(begun.elapsed() < PATIENCE, "in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -253,11 +245,7 @@ fn a_drain_does_not_wait_for_one_that_does_not_read() {
     server.begin_shutdown();
     server.wait_for_end();
     // Its task is told to end, and does so a moment later.
-    let until = Instant::now() + PATIENCE;
-    while server.front.subscribers() > 0 {
-        assert!(Instant::now() < until, "it is still there");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("it is gone", || server.front.subscribers() == 0);
     // Cut: TLS has not said that this is the end.
     let mut rest = Vec::new();
     let error = stream.socket.read_to_end(&mut rest).unwrap_err();

@@ -10,7 +10,7 @@ use tidewire_log::Retention;
 use super::client::{Windows, connect, connect_with, patiently};
 use super::raw;
 use super::{quiet, quiet_with};
-use crate::server::{Server, memory_log, start_on};
+use crate::server::{Server, memory_log, start_on, until};
 
 const TARGET: &str = "/topics/a?checkpoint=off";
 
@@ -244,9 +244,9 @@ fn a_full_socket_holds_nothing_but_cursors() {
     for stream in 0..STREAMS {
         raw.get(2 * stream + 1, TARGET);
     }
-    while server.front.subscribers() < STREAMS as usize {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("all are there", || {
+        server.front.subscribers() == STREAMS as usize
+    });
     let want = format!(":\n\n{}", publish(&server, 1..=EVENTS, 64_000));
     std::thread::sleep(Duration::from_millis(300));
     let mut got = vec![Vec::new(); STREAMS as usize];
