@@ -1,5 +1,6 @@
 //! All keys of a hub as they are now, and the decision by them.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tidewire_auth::{Anonymous, Issuer, KeySet, Keys, Question, Refusal, Role, decide};
 use tidewire_core::{Grant, Patterns};
+use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -305,18 +307,23 @@ async fn fetch(ring: Arc<Ring>, at: usize, over: watch::Sender<()>) {
     drop(over);
 }
 
-/// Asks a source again whenever that is due.
+/// Asks a source again whenever that is due, which changes whenever somebody else had it asked.
 async fn keep(ring: Weak<Ring>, at: usize) {
     while let Some(ring) = ring.upgrade() {
-        let due = ring.sources[at].due();
-        if Instant::now() >= due
-            && let Some(left) = look_again(&ring, at).await
-        {
-            drop(ring);
-            tokio::time::sleep(left).await;
-            continue;
+        let settled = Arc::clone(&ring.sources[at].settled);
+        // Before the date is read: what is settled from here on is heard.
+        let settled = pin!(settled.notified_owned());
+        let mut due = ring.sources[at].due();
+        if Instant::now() >= due {
+            match look_again(&ring, at).await {
+                Some(left) => due = Instant::now() + left,
+                None => continue,
+            }
         }
         drop(ring);
-        sleep_until(due).await;
+        select! {
+            () = settled => {}
+            () = sleep_until(due) => {}
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! One source of keys: what it last gave, and how a fetch goes.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tidewire_auth::KeySet;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::{FetchedKeys, KeySource, KeysFrom, KeysOf, Roles, discovery};
@@ -21,6 +21,8 @@ pub(super) struct Source {
     pub(super) config: KeySource,
     /// Locked for moments, never while something is fetched.
     state: Mutex<State>,
+    /// Told whenever a fetch is settled: what is due may be due sooner now.
+    pub(super) settled: Arc<Notify>,
     pub(super) fetched: Count,
     pub(super) failed: [Count; FetchError::WORDS.len()],
 }
@@ -67,6 +69,7 @@ impl Source {
         Self {
             config,
             state: Mutex::default(),
+            settled: Arc::default(),
             fetched: Count::default(),
             failed: Default::default(),
         }
@@ -153,6 +156,12 @@ impl Source {
 
     /// Takes what was fetched, or notes that it failed: then the last good set stays. Says whether the keys are others now.
     pub(super) fn settle(&self, result: Result<Fresh, FetchError>, settings: &FetchedKeys) -> bool {
+        let is_new = self.take(result, settings);
+        self.settled.notify_waiters();
+        is_new
+    }
+
+    fn take(&self, result: Result<Fresh, FetchError>, settings: &FetchedKeys) -> bool {
         let now = Instant::now();
         match result {
             Ok(fresh) => {

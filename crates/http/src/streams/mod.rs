@@ -113,11 +113,21 @@ impl Streams {
 
     /// Ends every stream that is a task of its own. Connections and threads see to theirs.
     pub(crate) fn end_tasks(&self, reason: EndReason) {
-        for (_, (_, post)) in &self.posts().slots {
+        for post in self.all_posts() {
             if let Post::Stream(stream) = post {
                 stream.end(reason);
             }
         }
+    }
+
+    /// To be told something without the lock: a task that is woken may be at its end, and take itself out.
+    fn all_posts(&self) -> Vec<Post> {
+        let posts = self.posts();
+        posts
+            .slots
+            .iter()
+            .map(|(_, (_, post))| post.clone())
+            .collect()
     }
 
     /// Has the shard of a stream do something; `false` if there is none. `order` is told the stream's key in it.
@@ -180,16 +190,9 @@ impl Streams {
         if let Some(shards) = self.shards() {
             (0..shards.count()).for_each(|shard| shards.order(shard, order()));
         }
-        // Told without the lock: a task that is woken may be at its end, and take itself out.
-        let posts: Vec<_> = {
-            let posts = self.posts();
-            posts
-                .slots
-                .iter()
-                .map(|(_, (_, post))| post.clone())
-                .collect()
-        };
-        posts.iter().for_each(|post| post.order(order()));
+        for post in self.all_posts() {
+            post.order(order());
+        }
         drop(sender);
         async move {
             let mut ended = 0;

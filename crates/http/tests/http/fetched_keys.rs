@@ -9,7 +9,7 @@ use tidewire_auth::{Algorithm, Claims, Detail, Key, Role, TopicMatch, mint};
 use tidewire_http::{Access, FetchedKeys, KeySource, KeysFrom, KeysOf, RemoteUrl, Roles};
 
 use crate::backend::{Asked, Backend, Reply};
-use crate::server::{Answer, PATIENCE, Server, start_with};
+use crate::server::{Answer, Server, start_with, until};
 
 /// Short, so that tests wait for it; long enough that a slow machine does not pass it by.
 const FLOOR: Duration = Duration::from_millis(400);
@@ -105,24 +105,6 @@ fn publish(server: &Server, token: &str) -> Answer {
     server.ask(&head, "x")
 }
 
-/// The value of a metric, by its name with labels.
-fn metric(server: &Server, name: &str) -> f64 {
-    let page = server.front.metrics();
-    let line = page.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_else(|| panic!("{name} is not in\n{page}"))
-        .trim()
-        .parse()
-        .unwrap()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 fn keys_of(names: &'static [&'static str]) -> impl Fn(&Asked) -> Reply + Send + Sync {
     move |_: &Asked| Reply::ok(jwks(names))
 }
@@ -139,11 +121,11 @@ fn a_token_by_a_new_key_brings_the_new_keys() {
     assert_eq!(page(&server, &token("a")).status, 401, "it is gone");
     assert_eq!(backend.count("/keys"), 2);
     assert_eq!(
-        metric(&server, "tidewire_key_fetches_total{outcome=\"ok\"}"),
+        server.metric("tidewire_key_fetches_total{outcome=\"ok\"}"),
         2.0
     );
     assert_eq!(
-        metric(&server, "tidewire_key_set_keys{of=\"subscribers\"}"),
+        server.metric("tidewire_key_set_keys{of=\"subscribers\"}"),
         1.0
     );
 }
@@ -199,20 +181,20 @@ fn the_last_good_keys_hold_while_their_source_is_down() {
         Reply::ok("{"),
         Reply::ok("<html>"),
     ] {
-        let failures = metric(&server, "tidewire_key_set_failures{of=\"subscribers\"}");
+        let failures = server.metric("tidewire_key_set_failures{of=\"subscribers\"}");
         backend.answer(move |_| reply.clone());
         std::thread::sleep(FLOOR);
         assert_eq!(page(&server, &token("b")).status, 401);
         assert_eq!(page(&server, &token("a")).status, 200);
-        let now = metric(&server, "tidewire_key_set_failures{of=\"subscribers\"}");
+        let now = server.metric("tidewire_key_set_failures{of=\"subscribers\"}");
         assert!(now > failures, "{now}");
     }
-    assert!(metric(&server, "tidewire_key_set_age_seconds{of=\"subscribers\"}") >= 1.0);
+    assert!(server.metric("tidewire_key_set_age_seconds{of=\"subscribers\"}") >= 1.0);
     backend.answer(keys_of(&["b"]));
     std::thread::sleep(FLOOR);
     assert_eq!(page(&server, &token("b")).status, 200);
     assert_eq!(
-        metric(&server, "tidewire_key_set_failures{of=\"subscribers\"}"),
+        server.metric("tidewire_key_set_failures{of=\"subscribers\"}"),
         0.0
     );
 }
@@ -236,7 +218,7 @@ fn a_hub_starts_while_its_issuer_is_down() {
     }
     assert_eq!(server.get("/topics/a").status, 401, "no token is no token");
     assert_eq!(
-        metric(&server, "tidewire_key_set_keys{of=\"subscribers\"}"),
+        server.metric("tidewire_key_set_keys{of=\"subscribers\"}"),
         0.0
     );
     assert!(
@@ -268,6 +250,26 @@ fn keys_are_fetched_again_without_being_asked_for() {
     until("the old key is refused", || {
         page(&server, &token("a")).status == 401
     });
+    assert_eq!(page(&server, &token("b")).status, 200);
+}
+
+/// Nor is a source that has just failed left alone until its keys would have been due.
+#[test]
+fn a_source_that_fails_meanwhile_is_asked_again_sooner() {
+    let backend = Backend::start(keys_of(&["a"]));
+    let server = hub(of_subscribers(&backend), |keys| {
+        keys.refresh_min = Duration::from_secs(3600);
+    });
+    assert_eq!(page(&server, &token("a")).status, 200);
+    backend.answer(|_| Reply::gone());
+    let failures = || server.metric("tidewire_key_set_failures{of=\"subscribers\"}");
+    until("an unknown key has it asked", || {
+        assert_eq!(page(&server, &token("b")).status, 401);
+        failures() >= 1.0
+    });
+    backend.answer(keys_of(&["b"]));
+    // Without anybody's asking.
+    until("its keys come", || failures() == 0.0);
     assert_eq!(page(&server, &token("b")).status, 200);
 }
 
@@ -405,7 +407,7 @@ fn certificates_are_checked_and_redirects_stay_secure() {
         );
         let name = format!("tidewire_key_fetches_total{{outcome=\"{outcome}\"}}");
         assert!(
-            metric(&server, &name) >= 1.0,
+            server.metric(&name) >= 1.0,
             "{host} {path}: {}",
             server.front.metrics()
         );
@@ -488,7 +490,7 @@ fn what_is_no_good_answer_lets_nobody_in() {
         assert!(began.elapsed() < Duration::from_millis(1_900), "{index}");
         let name = format!("tidewire_key_fetches_total{{outcome=\"{outcome}\"}}");
         assert!(
-            metric(&server, &name) >= 1.0,
+            server.metric(&name) >= 1.0,
             "{index}: {outcome}\n{}",
             server.front.metrics()
         );
@@ -504,7 +506,7 @@ fn shared_secrets_are_not_fetched_unless_they_are_named() {
     let server = hub(sources, |_| {});
     assert_eq!(page(&server, &token("a")).status, 401);
     assert_eq!(
-        metric(&server, "tidewire_key_set_keys{of=\"subscribers\"}"),
+        server.metric("tidewire_key_set_keys{of=\"subscribers\"}"),
         0.0
     );
 }
