@@ -92,6 +92,8 @@ pub struct Revision {
     pub ends_ms: Option<u64>,
     /// Whose grant it is. If the stream has a holder, it must be the same.
     pub marks: Marks,
+    /// Whether a stream that nobody holds may become this holder's.
+    pub may_claim: bool,
 }
 
 /// What a stream has become.
@@ -105,6 +107,8 @@ pub struct Revised {
     pub after: MatcherSet,
     /// As what others see it, as it said when it joined.
     pub seen_as: u64,
+    /// Nobody held it, and somebody does now.
+    pub claimed: bool,
 }
 
 /// Why a stream stays as it was.
@@ -115,6 +119,8 @@ pub enum ReviseError {
     Gone,
     /// The grant is somebody else's.
     Holder,
+    /// Nobody holds it, and the new holder may hold no more.
+    Full,
     /// Nothing would be left of its topics.
     NoTopic,
     /// It would have more topics than it may.
@@ -129,6 +135,7 @@ impl fmt::Display for ReviseError {
         match self {
             Self::Gone => f.write_str("the stream is over"),
             Self::Holder => f.write_str("the stream runs on somebody else's grant"),
+            Self::Full => f.write_str("the new holder may hold no more streams"),
             Self::NoTopic => f.write_str("no topic would be left"),
             Self::TooMany { count } => write!(f, "the stream would have {count} topics"),
         }
@@ -217,6 +224,10 @@ impl<S: Sink> Shard<S> {
         if holder != Marks::NONE.holder() && holder != revision.marks.holder() {
             return Err(ReviseError::Holder);
         }
+        let claimed = holder != revision.marks.holder();
+        if claimed && !revision.may_claim {
+            return Err(ReviseError::Full);
+        }
         let feed = &self.feeds[subscriber.feed as usize];
         let before = feed.wants(subscriber).routing();
         let after = routing_after(&before, revision.topics, revision.topics_max)?;
@@ -243,6 +254,7 @@ impl<S: Sink> Shard<S> {
             before,
             after,
             seen_as: self.subscribers[index as usize].seen_as(),
+            claimed,
         })
     }
 

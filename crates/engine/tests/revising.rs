@@ -27,6 +27,7 @@ fn renewal() -> Revision {
         private: MatcherSet::default(),
         ends_ms: None,
         marks: Marks::NONE,
+        may_claim: true,
     }
 }
 
@@ -311,8 +312,16 @@ fn some_changes_are_refused_and_change_nothing() {
     world.run();
     assert_eq!(sink.words(), "1");
     // The same holder with another token; anybody, for one without.
-    world.shard.revise(key, of(mine, renewal())).unwrap();
-    world.shard.revise(free, of(mine, renewal())).unwrap();
+    let full = |revision| Revision {
+        may_claim: false,
+        ..of(mine, revision)
+    };
+    let renewed = world.shard.revise(key, full(renewal())).unwrap();
+    assert!(!renewed.claimed, "it was theirs already");
+    let refused = world.shard.revise(free, full(change(&["b"], &[])));
+    assert_eq!(refused, Err(ReviseError::Full));
+    let claimed = world.shard.revise(free, of(mine, renewal())).unwrap();
+    assert!(claimed.claimed && claimed.before == claimed.after);
     let by_token = Target::Marks(marks(0, 0, 3));
     assert_eq!(world.shard.end_where(&by_token), 0, "that token has gone");
     assert_eq!(world.shard.end_where(&Target::Marks(marks(0, 0, 4))), 2);

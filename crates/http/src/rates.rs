@@ -1,8 +1,10 @@
 //! How much each may have: streams open at once, and events and bytes published over time. By the subject that a token names, else by
 //! the client's address (of IPv6 its first 64 bits).
 //!
-//! Streams are counted in a table that has no more entries than there are streams. Publishing is a token bucket (two: events and
-//! bytes); those tables are bounded, and what happens at the bound is said at [`Buckets`].
+//! How streams are counted is [`streams`]'s. Publishing is a token bucket (two: events and bytes); those tables are bounded, and what
+//! happens at the bound is said at [`Buckets`].
+
+mod streams;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -20,6 +22,8 @@ use crate::front::random_u64;
 use crate::limits::Limits;
 use crate::peer::Peer;
 use crate::problem::Problem;
+pub(crate) use streams::{Claim, Held};
+use streams::{Full, Streams};
 
 /// Tables are cut into so many parts, each with a lock of its own, so that publishes rarely meet.
 const PARTS: usize = 32;
@@ -43,20 +47,6 @@ pub(crate) struct Rates {
     streams: Arc<Streams>,
     publishes: Option<Publishes>,
     said: Said,
-}
-
-/// Streams that count somewhere; given back when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Held {
-    streams: Arc<Streams>,
-    keys: [Option<u64>; 2],
-}
-
-#[derive(Debug)]
-struct Streams {
-    per_address_max: Option<usize>,
-    per_subject_max: Option<usize>,
-    parts: [Mutex<HashMap<u64, usize, FixedState>>; PARTS],
 }
 
 #[derive(Debug)]
@@ -90,6 +80,9 @@ struct Bucket {
     bytes: f64,
 }
 
+/// When a stream that was one too many may be tried again.
+const STREAM_RETRY_S: u32 = 5;
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing that may panic runs while one of these is held half-changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,13 +108,7 @@ impl Rates {
             }))
         };
         Self {
-            streams: Arc::new(Streams {
-                per_address_max: limits.streams_per_address_max,
-                per_subject_max: limits.streams_per_subject_max,
-                parts: std::array::from_fn(|_| {
-                    Mutex::new(HashMap::with_hasher(FixedState::with_seed(random_u64())))
-                }),
-            }),
+            streams: Streams::new(limits),
             publishes: is_limited.then(|| Publishes {
                 events_per_s: limits.publish_rate_max.map(f64::from),
                 bytes_per_s: limits.publish_bytes_rate_max.map(|bytes| bytes as f64),
@@ -137,9 +124,7 @@ impl Rates {
 
     /// Whether anything is counted by address.
     pub(crate) fn need_addresses(&self) -> bool {
-        self.publishes.is_some()
-            || self.streams.per_address_max.is_some()
-            || self.streams.per_subject_max.is_some()
+        self.publishes.is_some() || self.streams.are_counted()
     }
 
     /// Who publishes, if that matters.
@@ -165,34 +150,32 @@ impl Rates {
 
     /// Counts one more stream, if there may be one. Who has no subject counts by address alone.
     pub(crate) fn hold(&self, request: &Parts, grant: &Grant) -> Result<Option<Held>, Problem> {
-        let streams = &self.streams;
-        if streams.per_address_max.is_none() && streams.per_subject_max.is_none() {
+        if !self.streams.are_counted() {
             return Ok(None);
         }
-        let mut held = Held {
-            streams: Arc::clone(streams),
-            keys: [None; 2],
+        let held = self
+            .streams
+            .hold(self.address(request), self.subject(grant));
+        held.map(Some).map_err(|full| self.refuse_stream(full))
+    }
+
+    /// What is to be counted if a stream that is nobody's becomes this grant's. An error is none yet: it may be this grant's already.
+    pub(crate) fn claim(&self, grant: &Grant) -> Result<Claim, Full> {
+        self.streams.claim(self.subject(grant))
+    }
+
+    /// One stream more than there may be.
+    pub(crate) fn refuse_stream(&self, full: Full) -> Problem {
+        let Full { reason, max } = full;
+        let whose = match reason {
+            Reason::StreamsAddress => "address",
+            _ => "subject",
         };
-        let address = streams.per_address_max.zip(self.address(request));
-        let subject = streams.per_subject_max.zip(self.subject(grant));
-        let limits = [
-            (address, Reason::StreamsAddress, "this address"),
-            (subject, Reason::StreamsSubject, "this subject"),
-        ];
-        for (at, (limit, reason, whose)) in limits.into_iter().enumerate() {
-            let Some((max, key)) = limit else {
-                continue;
-            };
-            if !streams.take(key, max) {
-                let detail = format!(
-                    "as many streams of {whose} are open as may be ({max}, {}); end one, or try again later",
-                    reason.as_str()
-                );
-                return Err(self.refuse(reason, detail, STREAM_RETRY_S));
-            }
-            held.keys[at] = Some(key);
-        }
-        Ok(Some(held))
+        let detail = format!(
+            "as many streams of this {whose} are open as may be ({max}, {}); end one, or try again later",
+            reason.as_str()
+        );
+        self.refuse(reason, detail, STREAM_RETRY_S)
     }
 
     /// Whether so much may be published now; if so, it is taken.
@@ -226,44 +209,6 @@ impl Rates {
             tracing::warn!(reason = reason.as_str(), unsaid, "refused by a limit");
         }
         Problem::too_many(reason, detail, retry_s)
-    }
-}
-
-/// When a stream that was one too many may be tried again.
-const STREAM_RETRY_S: u32 = 5;
-
-impl Streams {
-    fn take(&self, key: u64, max: usize) -> bool {
-        let mut part = lock(&self.parts[part_of(key)]);
-        let count = part.entry(key).or_default();
-        let may = *count < max;
-        if may {
-            *count += 1;
-        } else if *count == 0 {
-            part.remove(&key);
-        }
-        may
-    }
-
-    fn give_back(&self, key: u64) {
-        let mut part = lock(&self.parts[part_of(key)]);
-        if let Some(count) = part.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                part.remove(&key);
-                if part.capacity() > 64 && part.len() < part.capacity() / 8 {
-                    part.shrink_to_fit();
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        for key in self.keys.into_iter().flatten() {
-            self.streams.give_back(key);
-        }
     }
 }
 
@@ -431,9 +376,8 @@ mod tests {
         );
         assert!(hold("[2001:db8:0:1::1]:1", None).is_ok());
         drop((three, four, again, six));
-        let left = rates.streams.parts.iter().map(|part| lock(part).len());
         assert_eq!(
-            left.sum::<usize>(),
+            rates.streams.remembered(),
             0,
             "nobody who has no stream is remembered"
         );

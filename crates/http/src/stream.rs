@@ -203,7 +203,7 @@ async fn try_subscribe<P>(
     if request.method == Method::HEAD {
         return Ok(Subscribed::Answered(answer(headers, Body::new(Untold))));
     }
-    let held = front.rates().hold(request, &grant)?;
+    let mut held = front.rates().hold(request, &grant)?;
     if ask.answer == Answer::Page {
         let body = page::read(front, &ask, filter, located, &grant).await?;
         return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
@@ -218,7 +218,9 @@ async fn try_subscribe<P>(
         .presence()
         .map(|presence| presence.arrival(&filter.routing, &grant));
     let mut subscription = subscription(front, &ask, filter, located, &grant);
-    subscription.seen_as = presence::seen_as(arrival.as_deref());
+    let seen_as = presence::seen_as(arrival.as_deref());
+    let name = |held: &mut Held| held.name(seen_as);
+    subscription.seen_as = held.as_mut().map_or(seen_as, name);
     front.counting().streams.one();
     if located.gap.is_some() {
         front.counting().gaps.one();

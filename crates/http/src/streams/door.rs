@@ -25,6 +25,7 @@ use crate::manner::Manner;
 use crate::problem::Problem;
 use crate::publish::{FORM_TYPE, media_type};
 use crate::query::Pairs;
+use crate::rates::Claim;
 use crate::stream::in_shard_time;
 use crate::token;
 
@@ -57,12 +58,21 @@ async fn revise(front: &Front, request: &Parts, body: Body) -> Result<Response, 
     let admitted = front.revocations().admit();
     // However slowly the body came.
     front.still_good(&grant)?;
-    let answer = order(front, id, revision, &grant)?;
+    // Taken beforehand, for whether the stream is nobody's only its shard knows.
+    let (claim, full) = match front.rates().claim(&grant) {
+        Ok(claim) => (Some(claim), None),
+        Err(full) => (None, Some(full)),
+    };
+    let answer = order(front, id, revision, &grant, claim)?;
     // Nothing is waited for in between, for whoever asked may go away: what was revoked since the look above is told to the stream's
     // shard after the order.
     front.catch_up(admitted);
     let topics_max = front.limits().filters_per_stream_max;
-    let revised = answered(front, answer, topics_max).await?;
+    let revised = match (answered(front, answer).await?, full) {
+        (Ok(revised), _) => revised,
+        (Err(ReviseError::Full), Some(full)) => return Err(front.rates().refuse_stream(full)),
+        (Err(error), _) => return Err(refused(error, topics_max)),
+    };
     let mut document = answer::of(&revised, grant.expires_ms);
     document["stream"] = id.into();
     let mut response = Response::new(Body::from(format!("{document}\n")));
@@ -96,6 +106,7 @@ async fn revision(
         patterns: front.patterns(),
     };
     Ok(Revision {
+        may_claim: true,
         topics: reading.topics(kind, &bytes)?,
         topics_max: limits.filters_per_stream_max,
         private: match front.presence() {
@@ -112,8 +123,15 @@ async fn revision(
 type Answer = oneshot::Receiver<Result<Revised, ReviseError>>;
 
 /// Has the stream's shard revise it.
-fn order(front: &Front, id: &str, revision: Revision, grant: &Grant) -> Result<Answer, Problem> {
+fn order(
+    front: &Front,
+    id: &str,
+    mut revision: Revision,
+    grant: &Grant,
+    claim: Option<Claim>,
+) -> Result<Answer, Problem> {
     let (sender, answer) = oneshot::channel();
+    revision.may_claim = claim.is_some();
     let seen = front.presence().map(|p| (Arc::clone(p), grant.clone()));
     let is_there = front.streams().order(id, |key| Order::Revise {
         key,
@@ -122,6 +140,11 @@ fn order(front: &Front, id: &str, revision: Revision, grant: &Grant) -> Result<A
             // Here, for the stream's shard does one thing after the other, and others see them in that order.
             if let (Some((presence, grant)), Ok(revised)) = (seen, &revised) {
                 presence.revise(revised.seen_as, &revised.after, &grant);
+            }
+            if let (Some(claim), Ok(revised)) = (claim, &revised)
+                && revised.claimed
+            {
+                claim.keep(revised.seen_as);
             }
             // Whoever asked may have gone.
             let _ = sender.send(revised);
@@ -134,10 +157,9 @@ fn order(front: &Front, id: &str, revision: Revision, grant: &Grant) -> Result<A
 }
 
 /// What its shard says.
-async fn answered(front: &Front, answer: Answer, topics_max: usize) -> Result<Revised, Problem> {
+async fn answered(front: &Front, answer: Answer) -> Result<Result<Revised, ReviseError>, Problem> {
     match tokio::time::timeout(front.limits().commit_time_max, answer).await {
-        Ok(Ok(Ok(revised))) => Ok(revised),
-        Ok(Ok(Err(error))) => Err(refused(error, topics_max)),
+        Ok(Ok(revised)) => Ok(revised),
         // Its shard went with it.
         Ok(Err(_)) => Err(gone()),
         // A task that nobody polls, for its client reads nothing: it will be done before anything else is.

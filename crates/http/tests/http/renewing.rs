@@ -8,7 +8,7 @@ use tidewire_http::Settings;
 use tidewire_log::Event;
 
 use crate::kinds::{KINDS, Kind, Stream, ask, hub, token_of};
-use crate::server::Server;
+use crate::server::{Server, until};
 
 /// The end of a grant is told a little before.
 fn soon(settings: &mut Settings) {
@@ -208,13 +208,11 @@ fn an_id_names_one_stream_for_ever() {
             assert_eq!(patch(&server, &id, &token, "").0, 200, "{kind:?}");
             assert_eq!(patch(&other, &id, &token, "").0, 404, "{kind:?}");
             drop(stream);
-            let begun = Instant::now();
-            while server.front.subscribers() > 0 {
-                assert!(begun.elapsed() < Duration::from_secs(5), "{kind:?}");
+            until("its end is noticed", || {
                 // One whose client has gone is noticed when something is written.
                 server.publish("a", "x");
-                std::thread::sleep(Duration::from_millis(5));
-            }
+                server.front.subscribers() == 0
+            });
             assert!(ids.insert(id), "{kind:?}");
             for id in &ids {
                 assert_eq!(patch(&server, id, &token, "").0, 404, "{kind:?}");
@@ -242,4 +240,58 @@ fn pages_may_renew_what_they_may_read() {
         preflight.header("access-control-allow-origin"),
         Some("https://a.example")
     );
+}
+
+/// `streams_per_subject_max`: whoever may have two streams does not get a third by beginning it as nobody and renewing it as themselves.
+#[test]
+fn a_stream_that_becomes_somebodys_counts_for_them() {
+    for kind in KINDS {
+        for presence in [false, true] {
+            let server = hub(kind, |settings| {
+                settings.access.anonymous = tidewire_auth::Anonymous::Subscribe;
+                settings.limits.streams_per_subject_max = Some(2);
+                settings.subscriptions = presence;
+            });
+            let ada = token_of("ada", &[], 3_600_000);
+            let eve = token_of("eve", &[], 3_600_000);
+            let open = |token: &str| {
+                let mut stream = Stream::open(&server, kind, "/topics/a", token);
+                let id = stream.id();
+                (stream, id)
+            };
+            let (_own, own) = open(&ada);
+            let (first, first_id) = open("");
+            let (mut second, second_id) = open("");
+            let status = |id: &str, token: &str| patch(&server, id, token, "");
+            assert_eq!(status(&first_id, &ada).0, 200, "{kind:?}");
+            let (refused, why) = status(&second_id, &ada);
+            assert_eq!(refused, 429, "{kind:?} {why}");
+            assert!(
+                why["detail"]
+                    .as_str()
+                    .unwrap()
+                    .contains("streams_per_subject_max"),
+                "{why}"
+            );
+            // Those that are hers she renews as often as she likes, and others are not concerned.
+            for _ in 0..3 {
+                assert_eq!(status(&own, &ada).0, 200, "{kind:?}");
+                assert_eq!(status(&first_id, &ada).0, 200, "{kind:?}");
+            }
+            assert_eq!(status(&second_id, "").0, 200, "{kind:?}");
+            // What was refused runs on, and its end makes room like any other's.
+            server.publish("a", "still");
+            second.until("data: still\n\n");
+            drop(first);
+            until("a stream's end makes room", || {
+                server.publish("a", "x");
+                match status(&second_id, &ada).0 {
+                    200 => true,
+                    429 => false,
+                    status => panic!("{kind:?} {status}"),
+                }
+            });
+            assert_eq!(status(&second_id, &eve).0, 403, "{kind:?}");
+        }
+    }
 }

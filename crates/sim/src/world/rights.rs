@@ -53,6 +53,7 @@ impl World {
             private: wants.filter().private,
             ends_ms,
             marks,
+            may_claim: true,
         };
         let place = &mut self.places[shard];
         let revised = place.shard.revise(key, revision);
