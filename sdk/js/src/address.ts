@@ -18,8 +18,15 @@ export interface Address {
 
 const STREAMS = "/.well-known/mercure";
 
+/** As a hub decodes: what is no escape, and what is no UTF-8, stays as it is. */
 function decode(text: string): string {
-  return decodeURIComponent(text.replace(/\+/g, " "));
+  return text.replace(/(%[\da-f]{2})+/gi, (escapes) => {
+    try {
+      return decodeURIComponent(escapes);
+    } catch (_) {
+      return escapes;
+    }
+  });
 }
 
 export function parseAddress(url: string): Address {
@@ -28,16 +35,16 @@ export function parseAddress(url: string): Address {
   const one = /^(.*)\/topics\/(.+)$/.exec(path);
   const address: Address = { _hub: true, _base: path, _rest: [], _topics: [] };
   if (one) {
-    const topic = decodeURIComponent(one[2]);
+    const topic = decode(one[2]);
     address._base = one[1] + STREAMS;
     // With braces `topic` would make a template of it.
-    address._topics = [(/\{/.test(topic) ? "match=" : "topic=") + encodeURIComponent(topic)];
+    address._topics = [topicPair(topic, [/\{/.test(topic) ? "match" : ""])];
   } else if (path.slice(-STREAMS.length) !== STREAMS) {
     return { _hub: false, _base: href, _rest: [], _topics: [] };
   }
   for (const pair of (query || "").split("&")) {
     if (!pair) continue;
-    const [name, value] = pair.split(/=(.*)/).map((text) => decode(text || ""));
+    const [name, value] = pair.split(/=(.*)/).map((text) => decode((text || "").replace(/\+/g, " ")));
     if (name === "topic" || /^match/i.test(name)) {
       address._topics.push(name + "=" + encodeURIComponent(value));
     } else if (/^last[-_]?event[-_]?id$/i.test(name)) {
@@ -53,7 +60,7 @@ export function parseAddress(url: string): Address {
 
 /** A topic named by a page, in the dialect of what is subscribed to already: a request has one (mercure.md, 2.2). */
 export function topicPair(topic: string, among: string[]): string {
-  return (among.length && among[0].slice(0, 5) === "match" ? "match=" : "topic=") + encodeURIComponent(topic);
+  return (/^match/.test(among[0]) ? "match=" : "topic=") + encodeURIComponent(topic);
 }
 
 /** The topic that this asks for by its name, `*` for every one; undefined where it takes more than that to tell. */
@@ -70,15 +77,15 @@ function exact(pair: string): string | undefined {
  */
 export function filterOf(topics: string[]): ((item: Item) => boolean) | undefined {
   const names = topics.map(exact);
-  if (names.indexOf(undefined) >= 0) return undefined;
-  const isAll = names.indexOf("*") >= 0;
-  return (item) => isAll || !item.topics || isControl(item) || item.topics.some((topic) => names.indexOf(topic) >= 0);
+  if (containsAll(names, [undefined])) return undefined;
+  const isAll = containsAll(names, ["*"]);
+  return (item) => isAll || !item.topics || isControl(item) || item.topics.some((topic) => containsAll(names, [topic]));
 }
 
 export function addTo(list: string[], more: string[]): string[] {
   return more.reduce((all, one) => (containsAll(all, [one]) ? all : all.concat(one)), list);
 }
 
-export function containsAll(list: string[], wanted: string[]): boolean {
+export function containsAll(list: unknown[], wanted: unknown[]): boolean {
   return wanted.every((one) => list.indexOf(one) >= 0);
 }

@@ -20,7 +20,7 @@ export function canShare(): boolean {
 
 export class Crew {
   readonly _tab = Math.random().toString(36).slice(2);
-  _isReady = false;
+  _isReady: boolean | undefined;
   private _channel: BroadcastChannel;
   private _abort = new AbortController();
   private _releases: (() => void)[] = [];

@@ -10,7 +10,7 @@ import { Address, addTo, containsAll } from "./address";
 import { canShare, Crew, newCrew } from "./crew";
 import { GAP, isAfter, Item } from "./item";
 import { EVENT_STREAM, Link, NDJSON, PAGE } from "./link";
-import type { Member } from "./member";
+import { Member, Phase } from "./member";
 import type { Settings } from "./settings";
 import { isSeen, onWake } from "./wake";
 
@@ -18,45 +18,42 @@ import { isSeen, onWake } from "./wake";
 const GATHER_MS = 30;
 const SHED_MS = 5_000;
 
-/** What the leader says. `term` grows with every leader, `at` with every word that carries items. */
-interface Open {
+/** What the leader says. `at` grows with every word that carries items. */
+interface Open extends Dated {
   kind: "open";
-  term: number;
   at: number;
   /** The id after which it goes on. */
   from: string | undefined;
   topics: string[];
-  /** The stream has just begun; else this only answers a question. */
+  /** The stream has just begun; else it says how it stands, in answer or from time to time. */
   isNew: boolean;
 }
-interface Items {
+interface Items extends Dated {
   kind: "items";
-  term: number;
   at: number;
   items: Item[];
 }
-interface Pulse {
+interface Pulse extends Dated {
   kind: "lost" | "beat";
-  term: number;
-  status: number;
+  status?: number;
 }
-/** What a tab says of itself. */
+/** Its term grows with every leader; told with whatever one says. */
+interface Dated {
+  term?: number;
+}
+/** What a tab says of itself: nothing is wanted by one that is gone. */
 interface Want {
   kind: "want";
   tab: string;
   topics: string[];
-  isSeen: boolean;
-}
-interface Bye {
-  kind: "bye";
-  tab: string;
+  isSeen?: boolean;
 }
 /** What a leader asks: who is there; that this one leads instead; that each reads for itself. */
 interface Call {
   kind: "who" | "take" | "apart";
-  tab: string;
+  tab?: string;
 }
-type Word = Open | Items | Pulse | Want | Bye | Call;
+type Word = Open | Items | Pulse | Want | Call;
 
 /** The groups of this page that others may join, by name. */
 const groups: { [name: string]: Group } = {};
@@ -80,18 +77,18 @@ export class Group {
   /** What the link was started with. */
   private _asked: string[] | undefined;
   /** The other tabs, as this leader knows them. */
-  private _others: { [tab: string]: Want } = {};
+  private _others!: { [tab: string]: Want };
 
   // What the last words said.
   private _term = 0;
-  private _at = -1;
-  private _isOpen = false;
+  private _at!: number;
+  private _isOpen!: boolean;
 
   // How far this tab has read.
   private _lastId: string | undefined;
 
-  private _heardMs = 0;
-  private _saidMs = 0;
+  private _heardMs!: number;
+  private _toldMs!: number;
   private _wantedMs = 0;
   private _seenMs = Date.now();
 
@@ -167,11 +164,10 @@ export class Group {
     this._pulse = undefined;
     this._follow();
     if (this._crew) {
-      this._crew._say({ kind: "bye", tab: this._crew._tab });
+      this._crew._say({ kind: "want", tab: this._crew._tab, topics: [] });
       this._crew._leave();
     }
     this._crew = undefined;
-    this._isOpen = false;
     this._each((member) => {
       member._wait();
       member._on._lost(-1);
@@ -195,11 +191,11 @@ export class Group {
         if (this._crew && !tellsTopics) return this._part();
         this._sayOpen(from, true);
       },
-      _items: (items) => this._say({ kind: "items", term: this._term, at: this._at + 1, items }),
-      _lost: (status) => this._say({ kind: "lost", term: this._term, status }),
+      _items: (items) => this._say({ kind: "items", at: this._at + 1, items }),
+      _lost: (status) => this._say({ kind: "lost", status }),
       _failed: (status) => this._failed(status),
     });
-    this._crew?._say({ kind: "who", tab: "" });
+    this._crew?._say({ kind: "who" });
     this._fit();
   }
 
@@ -218,8 +214,14 @@ export class Group {
     if (isMissing || !containsAll(topics, this._asked!)) {
       this._gather = setTimeout(() => this._begin(topics), !isMissing ? SHED_MS : this._crew ? GATHER_MS : 0);
     }
-    if (!isMissing && this._isOpen) this._sayOpen(this._lastId, false);
-    else this._say({ kind: "beat", term: this._term, status: 0 });
+    this._tell();
+  }
+
+  /** Says how the stream stands: who has missed a word learns of it. */
+  private _tell(): void {
+    this._toldMs = Date.now();
+    if (this._isOpen) this._sayOpen(this._lastId, false);
+    else this._say({ kind: "beat" });
   }
 
   private _begin(topics: string[]): void {
@@ -229,11 +231,11 @@ export class Group {
   }
 
   private _sayOpen(from: string | undefined, isNew: boolean): void {
-    this._say({ kind: "open", term: this._term, at: this._at, from, topics: this._asked!, isNew });
+    this._say({ kind: "open", at: this._at, from, topics: this._asked!, isNew });
   }
 
-  private _say(word: Word): void {
-    this._saidMs = Date.now();
+  private _say(word: Open | Items | Pulse | Call): void {
+    (word as Dated).term = this._term;
     this._crew?._say(word);
     this._hear(word);
   }
@@ -245,7 +247,7 @@ export class Group {
   }
 
   private _part(): void {
-    this._say({ kind: "apart", tab: "" });
+    this._say({ kind: "apart" });
   }
 
   // What a tab hears, the leader from itself.
@@ -260,19 +262,16 @@ export class Group {
       case "beat":
         if (!this._isCurrent(word) || word.kind === "beat") return;
         this._isOpen = false;
-        return this._each(({ _on: on }) => on._lost(word.status));
+        return this._each(({ _on: on }) => on._lost(word.status!));
       case "want":
         if (!this._link) return;
-        if (!this._others[word.tab]) this._crew!._mourn(word.tab, () => this._hear({ kind: "bye", tab: word.tab }));
+        if (!this._others[word.tab]) this._crew!._mourn(word.tab, () => this._hear({ kind: "want", tab: word.tab, topics: [] }));
         this._others[word.tab] = word;
         return this._fit();
-      case "bye":
-        delete this._others[word.tab];
-        return this._link && this._fit();
       case "who":
         return this._want();
       case "take":
-        if (word.tab === this._crew?._tab) this._crew._claim(true);
+        if (word.tab === this._crew!._tab) this._crew!._claim(true);
         return;
       case "apart":
         apart[this._name!] = true;
@@ -284,8 +283,8 @@ export class Group {
   }
 
   /** Whether it comes from the leader of now; a later one than we knew makes us ask. */
-  private _isCurrent({ term }: { term: number }): boolean {
-    if (term < this._term) return false;
+  private _isCurrent({ term }: Dated): boolean {
+    if (term! < this._term) return false;
     this._heardMs = Date.now();
     if (term === this._term) return true;
     this._follow();
@@ -294,13 +293,16 @@ export class Group {
   }
 
   private _hearOpen(word: Open): void {
-    const { from, topics, term } = word;
+    const { topics } = word;
+    const term = word.term!;
     if (term < this._term) return;
     if (term > this._term) this._follow();
     const isNew = word.isNew || term > this._term;
     // A stream that begins further back brings again what was read; nothing is missed.
-    const follows = isNew ? from === this._lastId || !isAfter(from, this._lastId) : word.at === this._at;
-    if (!follows) this._lastId = from;
+    const follows = isNew ? word.from === this._lastId || !isAfter(word.from, this._lastId) : word.at === this._at;
+    if (!follows) this._lastId = word.from;
+    // Where the leader stood when it said so is not where this tab stands who has heard the same.
+    const from = isNew ? word.from : this._lastId;
     this._heardMs = Date.now();
     this._term = term;
     this._at = word.at;
@@ -319,8 +321,7 @@ export class Group {
     this._at = word.at;
     for (const item of word.items) {
       if (item.type === GAP) this._lastId = undefined;
-      const id = item.at ?? item.id;
-      if (id !== undefined && isAfter(id, this._lastId)) this._lastId = id;
+      if (item.at !== undefined && isAfter(item.at, this._lastId)) this._lastId = item.at;
       this._each((member) => member._next(item));
     }
   }
@@ -335,12 +336,13 @@ export class Group {
       if (this._wantedMs > this._heardMs && now - this._wantedMs > beatMs) {
         this._wantedMs = now;
         this._crew._claim(true);
-      } else if (now - this._heardMs > 2 * beatMs) {
+      } else if (now - this._heardMs > 2 * beatMs || this._members.some((member) => member._phase === Phase.Waiting)) {
+        // The leader is silent, or has not heard what this tab wants.
         this._want();
       }
       return;
     }
-    if (now - this._saidMs >= beatMs / 2) this._say({ kind: "beat", term: this._term, status: 0 });
+    if (now - this._toldMs >= beatMs / 2) this._tell();
     if (now - this._seenMs < hiddenMs) return;
     for (const tab in this._others) {
       if (this._others[tab].isSeen) {

@@ -6,8 +6,10 @@ export interface Item {
   data: string;
   /** The event's own id; absent where it had none. */
   id?: string;
-  /** Its place in the hub's log, written as an id of the hub's, where it can be told. */
+  /** After what a reader goes on that has it: its place in the hub's log, written as an id of the hub's, or else its id. */
   at?: string;
+  /** The number of that place, told beside an id of the publisher's own. */
+  position?: number;
   /** The topics it was published to; only NDJSON and pages tell them. */
   topics?: string[];
 }

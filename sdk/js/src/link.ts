@@ -2,7 +2,7 @@
 
 import type { Address } from "./address";
 import { pauseMs, retryAfterMs } from "./backoff";
-import { GAP, Item, isControl } from "./item";
+import { GAP, Item, PLACE, isControl } from "./item";
 import { lineReader } from "./ndjson";
 import { Reader, streamReader } from "./parser";
 import type { Settings, TokenReason } from "./settings";
@@ -40,8 +40,8 @@ export interface LinkListener {
 
 export class Link {
   _lastId: string | undefined;
-  private _isOpen = false;
-  private _topics: string[] = [];
+  private _isOpen!: boolean;
+  private _topics!: string[];
   private _abort: (() => void) | undefined;
   private _timer: any;
   private _pulse: any;
@@ -49,10 +49,10 @@ export class Link {
   private _retryMs = 0;
   /** Which of the forms is tried, and since when. */
   private _form = 0;
-  private _formMs = 0;
+  private _formMs!: number;
   private _token: string | undefined;
   private _refused = 0;
-  private _heardMs = 0;
+  private _heardMs!: number;
   /** Counts attempts: what comes of an earlier one is not heard. */
   private _attempt = 0;
 
@@ -117,7 +117,10 @@ export class Link {
     this._obtain(this._refused ? "refused" : "open", () => this._ask());
   }
 
-  /** Asks the page for a token. `then` is not called if it gives none, nor if the attempt was given up meanwhile. */
+  /**
+   * Asks the page for a token. `then` is not called if it gives none, nor if the attempt was given up meanwhile. A page that
+   * fails to get one may get one later, unless its error says `final`.
+   */
   private _obtain(why: TokenReason, then: () => void): void {
     const attempt = this._attempt;
     const isOver = () => attempt !== this._attempt;
@@ -126,7 +129,11 @@ export class Link {
       this._token = token || "";
       then();
     };
-    const fail = () => isOver() || (why !== "expiring" && this._refuse(0));
+    const fail = (error: any) => {
+      if (isOver()) return;
+      if (error?.final) this._fail(0);
+      else if (why !== "expiring") this._lose(0, 0);
+    };
     promised(() => this._settings.token!(why), give, fail);
   }
 
@@ -149,7 +156,10 @@ export class Link {
         if (item.type !== GAP) taken.push({ type: GAP, data: JSON.stringify({ reason: gap }) });
         gap = null;
       }
-      this._lastId = item.at ?? item.id ?? this._lastId;
+      // A place without its life is of the one that the stream was in.
+      const place = PLACE.exec(this._lastId!);
+      item.at = item.position && place ? "#" + place[1] + "-" + item.position : item.id;
+      this._lastId = item.at ?? this._lastId;
       taken.push(item);
     };
 
@@ -265,7 +275,7 @@ export class Link {
   private _refuse(status: number): void {
     this._token = undefined;
     if (++this._refused > REFUSED_MAX) return this._fail(status);
-    if (this._refused > 1 || !status) return this._lose(status, 0);
+    if (this._refused > 1) return this._lose(status, 0);
     this._connect();
   }
 

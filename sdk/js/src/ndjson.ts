@@ -1,7 +1,7 @@
 // Reads JSON documents, one a line: events as the hub writes them for `Accept: application/x-ndjson`, and pages, which are one
 // line each (`Accept: application/json`).
 
-import { CHECKPOINT, GAP, Item, PLACE } from "./item";
+import { CHECKPOINT, GAP, Item } from "./item";
 import type { Reader } from "./parser";
 
 /** As the hub writes an event. A control event's data is an object, or null; who has an id of its own has a position too. */
@@ -21,18 +21,13 @@ interface Page {
 
 export function lineReader(take: (item: Item) => void): Reader {
   let rest = "";
-  let life: string | undefined;
 
   function takeEvent({ type, data, id, position, topics }: Written): void {
-    const place = PLACE.exec(id!);
-    if (place) life = place[1];
-    const at = place ? id : life && position ? "#" + life + "-" + position : undefined;
-    take({ type, data: typeof data === "string" ? data : data == null ? "" : JSON.stringify(data), id, at, topics });
+    take({ type, data: typeof data === "string" ? data : data == null ? "" : JSON.stringify(data), id, position, topics });
   }
 
   /** Its gap first, as a stream would tell it, and its cursor last, as a checkpoint. */
   function takePage({ events, next, gap }: Page): void {
-    life = (PLACE.exec(next) || [])[1];
     if (gap) takeEvent({ type: GAP, data: gap });
     events.forEach(takeEvent);
     takeEvent({ type: CHECKPOINT, data: "", id: next });

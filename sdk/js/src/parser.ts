@@ -24,7 +24,7 @@ export function streamReader(take: (item: Item) => void, retry: (ms: number) => 
     // ignored. "Otherwise, the string is not empty but does not contain a colon: use the whole line as the field name".
     const name = colon < 0 ? line : line.slice(0, colon);
     // "If value starts with a U+0020 SPACE character, remove it": one, not more.
-    const value = colon < 0 ? "" : line.slice(line.charAt(colon + 1) === " " ? colon + 2 : colon + 1);
+    const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
     if (name === "data") {
       // "Append the field value to the data buffer, then append a single U+000A LINE FEED".
       data += value + "\n";
@@ -33,7 +33,7 @@ export function streamReader(take: (item: Item) => void, retry: (ms: number) => 
     } else if (name === "id") {
       // "If the field value does not contain U+0000 NULL, then set the last event ID buffer".
       if (value.indexOf("\0") < 0) id = value;
-    } else if (name === "retry" && /^[0-9]+$/.test(value)) {
+    } else if (name === "retry" && /^\d+$/.test(value)) {
       // "If the field value consists of only ASCII digits".
       retry(+value);
     }
@@ -53,8 +53,8 @@ export function streamReader(take: (item: Item) => void, retry: (ms: number) => 
     push(text) {
       if (!text) return;
       // 9.2.6: CR LF is one line end, also where a piece ends between the two; and a CR ends its line without waiting.
-      if (endsWithCr && text.charAt(0) === "\n") text = text.slice(1);
-      endsWithCr = text.charAt(text.length - 1) === "\r";
+      if (endsWithCr && text[0] === "\n") text = text.slice(1);
+      endsWithCr = text.slice(-1) === "\r";
       const lines = text.split(/\r\n|\r|\n/);
       lines[0] = rest + lines[0];
       rest = lines.pop()!;

@@ -14,12 +14,12 @@ const CLOSED = 2;
 
 /** An EventSource that does not miss events. */
 export class TidewireSource extends Target {
-  static readonly CONNECTING = CONNECTING;
-  static readonly OPEN = OPEN;
-  static readonly CLOSED = CLOSED;
-  readonly CONNECTING = CONNECTING;
-  readonly OPEN = OPEN;
-  readonly CLOSED = CLOSED;
+  declare static readonly CONNECTING: 0;
+  declare static readonly OPEN: 1;
+  declare static readonly CLOSED: 2;
+  declare readonly CONNECTING: 0;
+  declare readonly OPEN: 1;
+  declare readonly CLOSED: 2;
 
   declare onopen: ((event: Event) => any) | null;
   declare onmessage: ((event: MessageEvent) => any) | null;
@@ -151,6 +151,12 @@ function groupName(address: Address, { token, share, withCredentials }: Settings
   // The number is the language's that the tabs speak: those of another build stay among themselves.
   return ["tidewire 1", address._base, rest, dialect, withCredentials, isNamed && share, same].join(" ");
 }
+
+[TidewireSource, TidewireSource.prototype].forEach((owner: any) => {
+  owner.CONNECTING = CONNECTING;
+  owner.OPEN = OPEN;
+  owner.CLOSED = CLOSED;
+});
 
 // HTML, section 8.1.8.1: event handler IDL attributes. The listener keeps the place of the first handler set.
 ["open", "message", "error", "gap"].forEach((name) => {

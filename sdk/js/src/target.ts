@@ -25,6 +25,6 @@ export function originOf(url: string): string {
 }
 
 /** Calls it, and then one of the two with what came of it, were it a promise or not. */
-export function promised<T>(call: () => T | Promise<T>, then: (value: T) => void, fail: () => void): void {
+export function promised<T>(call: () => T | Promise<T>, then: (value: T) => void, fail: (error: any) => void): void {
   Promise.resolve().then(call).then(then, fail);
 }

@@ -14,17 +14,17 @@ export function isSeen(): boolean {
 
 /** Listens; what is returned ends that. */
 export function onWake(on: WakeListener): () => void {
-  const ends: (() => void)[] = [];
+  const { document } = self;
+  const listeners: [EventTarget, string, () => void][] = [
+    [self, "pagehide", on._sleep],
+    [self, "pageshow", on._wake],
+    [self, "online", on._online],
+    [document, "freeze", on._sleep],
+    [document, "resume", on._wake],
+    [document, "visibilitychange", on._seen],
+  ];
   // A worker has no document.
-  const listen = (target: EventTarget | undefined, type: string, then: () => void) => {
-    target?.addEventListener?.(type, then);
-    ends.push(() => target?.removeEventListener?.(type, then));
-  };
-  listen(self, "pagehide", on._sleep);
-  listen(self, "pageshow", on._wake);
-  listen(self, "online", on._online);
-  listen(self.document, "freeze", on._sleep);
-  listen(self.document, "resume", on._wake);
-  listen(self.document, "visibilitychange", on._seen);
-  return () => ends.forEach((end) => end());
+  const each = (method: "addEventListener" | "removeEventListener") => listeners.forEach(([target, type, then]) => target?.[method](type, then));
+  each("addEventListener");
+  return () => each("removeEventListener");
 }

@@ -15,6 +15,10 @@ test("URLs", () => {
     ["https://h.x/below/topics/a?since=10m&padding=5", { base: "https://h.x/below/.well-known/mercure", topics: ["topic=a"], since: "10m", rest: ["padding=5"] }],
     [`${hub}?topic=a+b&topic=a%2Fb&x=1&last_event_id=%23a#hash`, { base: hub, topics: ["topic=a%20b", "topic=a%2Fb"], rest: ["x=1"], lastEventId: "#a" }],
     [`${hub}?match=a=b&match_urlpattern=/x/:id&Last-Event-ID=9`, { base: hub, topics: ["match=a%3Db", "match_urlpattern=%2Fx%2F%3Aid"], lastEventId: "9" }],
+    // What is no escape, or no UTF-8, stays as it is.
+    ["https://h.x/topics/100%", { base: hub, topics: ["topic=100%25"] }],
+    ["https://h.x/topics/50%25%/%zz%C3%A4%FF", { base: hub, topics: ["topic=50%25%25%2F%25zz%25C3%25A4%25FF"] }],
+    [`${hub}?topic=100%&x=%&last_event_id=%`, { base: hub, topics: ["topic=100%25"], rest: ["x=%"], lastEventId: "%" }],
     ["https://h.x/events?topic=a", { hub: false, base: "https://h.x/events?topic=a", topics: [] }],
   ];
   for (const [url, want] of table) {

@@ -24,25 +24,86 @@ const table = [
   ["the stream begins beyond them", [[11], []], [12, 13], [14], "11 12 13 14"],
 ];
 
+/** A member that begins after 10, reads these pages and holds the first back until `open` is called. */
+function startMember(t, pages) {
+  const left = pages.map((positions) => JSON.stringify({ events: positions.map((position) => event(position)), next: `#1-${positions.at(-1) ?? 10}` }));
+  const seen = [];
+  const asked = [];
+  let open;
+  const opened = new Promise((resolve) => { open = resolve; });
+  t.mock.method(globalThis, "fetch", async (_, { headers, signal }) => {
+    asked.push(headers["Last-Event-ID"]);
+    // As a hub answers, so is the page: what it has is decided before it is on its way.
+    const body = left.shift() ?? JSON.stringify({ events: [], next: headers["Last-Event-ID"] });
+    await opened;
+    if (signal.aborted) throw new Error("aborted");
+    return new Response(`${body}\n`, { headers: { "Content-Type": "application/json" } });
+  });
+  const address = parseAddress("https://h.x/topics/news?last_event_id=%231-10");
+  const member = new Member(address, settle({}, true), { _opened() {}, _lost() {}, _failed: assert.fail, _item: ({ type, data }) => type === "message" && seen.push(data) });
+  t.after(() => member._wait());
+  member._join("#1-99", false, true);
+  return { member, seen, asked, open };
+}
+
+/** Waits until it has seen this, and a little for what it should not see. */
+async function untilSeen(seen, want) {
+  for (let tries = 0; seen.length < want.length && tries < 2_000; tries++) await turn();
+  await turn();
+  assert.deepEqual(seen, want);
+}
+
+const numbers = (text) => text.split(" ").filter(Boolean);
+
 for (const [name, pages, meanwhile, after, want] of table) {
   test(`catching up: ${name}`, async (t) => {
-    const left = pages.map((ids) => JSON.stringify({ events: ids.map((position) => event(position)), next: `#1-${ids.at(-1) ?? 10}` }));
-    let open;
-    const opened = new Promise((resolve) => { open = resolve; });
-    t.mock.method(globalThis, "fetch", async () => {
-      await opened;
-      return new Response(`${left.shift() ?? JSON.stringify({ events: [], next: "#1-10" })}\n`, { headers: { "Content-Type": "application/json" } });
-    });
-    const seen = [];
-    const address = parseAddress("https://h.x/topics/news?last_event_id=%231-10");
-    const member = new Member(address, settle({}, true), { _opened() {}, _lost() {}, _failed: assert.fail, _item: ({ type, data }) => type === "message" && seen.push(data) });
-    t.after(() => member._wait());
-    member._join("#1-99", false, true);
+    const { member, seen, open } = startMember(t, pages);
     for (const position of meanwhile) member._next(item(position));
-        open();
-    while (left.length > 0) await turn();
-    await turn();
+    open();
+    const isAfterwards = (data) => after.includes(Number(data)) && !meanwhile.includes(Number(data)) && !pages.flat().includes(Number(data));
+    await untilSeen(seen, numbers(want).filter((data) => !isAfterwards(data)));
     for (const position of after) member._next(item(position));
-    assert.equal(seen.join(" "), want);
+    await untilSeen(seen, numbers(want));
   });
 }
+
+test("catching up: a word that is missed meanwhile is read from a page that was asked for later", async (t) => {
+  // The first page was answered before 12, and says that there is no more.
+  const { member, seen, asked, open } = startMember(t, [[], [11, 12, 13]]);
+  for (let tries = 0; asked.length < 1 && tries < 2_000; tries++) await turn();
+  member._next(item(11));
+  member._missed();
+  member._next(item(13));
+  open();
+  await untilSeen(seen, numbers("11 12 13"));
+  member._next(item(14));
+  await untilSeen(seen, numbers("11 12 13 14"));
+  assert.deepEqual(asked, ["#1-10", "#1-10"]);
+});
+
+test("catching up: a live reader that misses a word reads it, and the stream after it", async (t) => {
+  const { member, seen, open } = startMember(t, [[], [12, 13]]);
+  open();
+  for (let tries = 0; member._phase !== 2 && tries < 2_000; tries++) await turn();
+  member._next(item(11));
+  member._missed();
+  member._next(item(13));
+  await untilSeen(seen, numbers("11 12 13"));
+});
+
+test("catching up: what is kept is bounded, and what is too much is read from pages", async (t) => {
+  const count = 60;
+  const positions = Array.from({ length: count }, (_, number) => 11 + number);
+  const { member, seen, asked, open } = startMember(t, [[], positions.slice(0, 40), positions.slice(40)]);
+  for (let tries = 0; asked.length < 1 && tries < 2_000; tries++) await turn();
+  for (const position of positions) {
+    member._next({ ...item(position), data: "x".repeat(200_000) });
+    const kept = member._kept.reduce((sum, { data }) => sum + data.length, 0);
+    assert.ok(kept <= 1 << 22, `${kept} characters are kept`);
+  }
+  open();
+  for (let tries = 0; member._phase !== 2 && tries < 2_000; tries++) await turn();
+  member._next(item(11 + count));
+  assert.equal(seen.length, count + 1);
+  assert.deepEqual(seen.filter((data) => data.length < 9).at(-1), String(11 + count));
+});

@@ -41,9 +41,13 @@ export class World {
   tabs = [];
   events = [];
   streams = new Set();
+  /** The topics of each request. */
+  asked = [];
   isDown = false;
   /** The share of the words between tabs that are lost. */
   loss = 0;
+  /** Whether this word is lost on its way to this tab. */
+  loses = () => false;
   #locks = new Map();
   #lanes = new Map();
 
@@ -102,6 +106,7 @@ export class World {
     await pause(this.between(0, 6));
     if (this.isDown || signal.aborted) throw new TypeError("network");
     const topics = new URL(url).searchParams.getAll("topic");
+    this.asked.push(topics);
     const wants = ({ topics: of }) => topics.includes("*") || topics.includes(of[0]);
     const id = headers["Last-Event-ID"];
     let next = id ? this.position(id) : this.events.length;
@@ -186,7 +191,7 @@ export class World {
 
   say(from, word) {
     for (const tab of this.tabs) {
-      if (tab === from || this.random() < this.loss) continue;
+      if (tab === from || this.random() < this.loss || this.loses(word, tab)) continue;
       const crew = tab.crew;
       if (crew) this.later(`${from.number} ${tab.number}`, 8, () => tab.run(() => tab.crew === crew && crew.on._word(structuredClone(word))));
     }
@@ -225,6 +230,8 @@ class Tab {
   begin(url, init) {
     this.source = new this.TidewireSource(`http://h.x/.well-known/mercure?${url}`, { beatMs: 40, backoffMs: 5, backoffMaxMs: 20, openMs: 300, silenceMs: 1_000, ...init });
     this.source.onmessage = ({ data }) => this.seen.push(data);
+    // What is published from now on is to be seen.
+    this.source.onopen = () => { this.opened ??= this.world.events.length; };
   }
 
   /** Runs something of the tab's, later if it stands still, never if it is dead. */

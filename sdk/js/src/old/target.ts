@@ -71,12 +71,12 @@ export function originOf(url: string): string {
   return protocol + "//" + host;
 }
 
-export function promised(call: () => any, then: (value: any) => void, fail: () => void): void {
+export function promised(call: () => any, then: (value: any) => void, fail: (error: any) => void): void {
   let given;
   try {
     given = call();
-  } catch (_) {
-    return fail();
+  } catch (error) {
+    return fail(error);
   }
   if (given && given.then) given.then(then, fail);
   else then(given);
