@@ -1,8 +1,8 @@
 //! A reconnecting EventSource (WHATWG HTML, section 9.2) for programs.
 //!
 //! [`machine`] holds every rule and does no I/O: it is told what happened and when, and says what to do. `EventSource`
-//! (feature `tokio`, on by default) is a shell around it: plain HTTP/1.1 over TCP, polled by its owner, no task spawned, so
-//! that dropping it closes the connection.
+//! (feature `tokio`, on by default) is a shell around it: HTTP/1.1 and HTTP/2, over TLS (feature `tls`, on by default), through
+//! proxies ([`transport`]); polled by its owner, no task spawned, so that dropping it closes the connection.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tokio")]
@@ -39,5 +39,5 @@ pub use error::{BuildError, CloseReason, Error, RedirectError};
 pub use machine::{Item, Opened, State};
 pub use options::Options;
 #[cfg(feature = "tokio")]
-pub use shell::{Builder, EventSource};
+pub use shell::{Answer, Body, Builder, Dialer, Driver, EventSource, Sender};
 pub use tidewire_codec::{Event, Limits};

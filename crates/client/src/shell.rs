@@ -2,6 +2,15 @@
 
 mod builder;
 mod connection;
+mod dial;
+mod exchange;
+mod link;
+#[cfg(feature = "tls")]
+mod noted;
+mod race;
+#[cfg(feature = "tls")]
+mod tls;
+mod tunnel;
 
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,6 +23,8 @@ use tokio::time::{Instant, Sleep};
 
 pub use builder::Builder;
 use connection::{Connection, Progress};
+pub use dial::Dialer;
+pub use exchange::{Answer, Body, Driver, Sender};
 
 use crate::machine::{Item, Machine, State, Step};
 use crate::{BuildError, Options};
@@ -25,6 +36,7 @@ use crate::{BuildError, Options};
 #[derive(Debug)]
 pub struct EventSource {
     machine: Machine,
+    dialer: Dialer,
     connection: Option<Connection>,
     started: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -39,17 +51,15 @@ impl EventSource {
     /// A client with these settings, which connects when it is first polled.
     ///
     /// # Errors
-    /// When the URL needs TLS, or a proxy that cannot be used.
+    /// When certificates, keys or the proxy cannot be used, or the URL needs TLS and this build has none.
     pub fn new(options: Options) -> Result<Self, BuildError> {
-        if options.url.scheme() == "https" {
-            return Err(BuildError::TlsUnsupported);
-        }
-        let proxy = options.transport.proxy.of(&options.url);
-        proxy.map_err(BuildError::Proxy)?;
+        let dialer = Dialer::new(&options.transport)?;
+        dialer.check(&options.url)?;
         // Each RandomState has keys of its own, from the system's randomness.
         let seed = RandomState::new().build_hasher().finish();
         Ok(Self {
             machine: Machine::new(options, seed),
+            dialer,
             connection: None,
             started: Instant::now(),
             timer: None,
@@ -74,7 +84,8 @@ impl EventSource {
             match self.machine.poll_step(self.now()) {
                 Step::Connect(attempt) => {
                     let connect_max = self.machine.options().connect_max;
-                    self.connection = Some(Connection::dial(*attempt, connect_max));
+                    let dialer = self.dialer.clone();
+                    self.connection = Some(Connection::dial(dialer, *attempt, connect_max));
                 }
                 Step::Read => {
                     if self.poll_connection(context).is_pending() {

@@ -7,6 +7,8 @@ use std::fmt;
 
 pub use failure::{ProxyFailure, TlsFailure};
 pub use proxy::Proxy;
+#[cfg(feature = "tokio")]
+pub(crate) use proxy::Server;
 
 /// How the connections of one client are made.
 #[derive(Clone, Debug)]

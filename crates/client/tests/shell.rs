@@ -370,6 +370,7 @@ async fn an_unreachable_server_is_tried_again() {
 #[tokio::test]
 async fn what_cannot_work_is_said_at_once() {
     let build = |url: &str| EventSource::builder(url).build().map(|_| ()).unwrap_err();
+    #[cfg(not(feature = "tls"))]
     assert_eq!(build("https://a/"), BuildError::TlsUnsupported);
     assert!(matches!(build("nonsense"), BuildError::Url(_)));
     let id = EventSource::builder("http://a/")
@@ -377,7 +378,11 @@ async fn what_cannot_work_is_said_at_once() {
         .build()
         .map(|_| ());
     assert_eq!(id, Err(BuildError::LastEventId));
+}
 
+#[cfg(not(feature = "tls"))]
+#[tokio::test]
+async fn a_redirect_to_https_ends_a_build_without_tls() {
     let moved = "HTTP/1.1 308 Moved\r\nLocation: https://a/\r\nContent-Length: 0\r\n\r\n";
     let server = Server::start(vec![answer(moved, Then::Hold)]).await;
     let mut source = server.source().build().unwrap();

@@ -1,5 +1,7 @@
 //! The options, one call each; what is wrong with them is said once, by `build`.
 
+mod transport;
+
 use std::time::Duration;
 
 use bytes::Bytes;

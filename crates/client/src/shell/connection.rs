@@ -1,4 +1,5 @@
-//! One request over one TCP connection, polled by its owner: dialing, sending, reading. Not here: what the answer means.
+//! One request over one connection, polled by its owner: dialing, sending, reading. Not here: what the answer means, and how
+//! connections are made (`dial`).
 
 use std::fmt;
 use std::future::Future;
@@ -7,21 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderMap, HeaderValue};
-use http::{Request, Response, StatusCode, Uri};
-use http_body::Body;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use url::{Host, Url};
+use http::StatusCode;
+use http::header::HeaderMap;
+use http_body::Body as _;
 
+use super::dial::Dialer;
+use super::exchange::{Answer, Body, Driver};
 use crate::Error;
 use crate::machine::Attempt;
-
-type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
-type Answer = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
 
 /// What a poll brought.
 pub(super) enum Progress {
@@ -34,25 +28,21 @@ pub(super) enum Progress {
 enum Stage {
     Dialing(Pin<Box<dyn Future<Output = Result<(Driver, Answer), Error>> + Send>>),
     Sending(Answer),
-    Reading(Incoming),
+    Reading(Body),
 }
 
 /// Dropping it closes the socket.
 pub(super) struct Connection {
     stage: Stage,
-    /// hyper's side of the socket; it must be polled for anything else to move. `None` before it exists and once it is done.
+    /// It must be polled for anything else to move. `None` before it exists and once it is done.
     driver: Option<Driver>,
 }
 
 impl Connection {
-    pub(super) fn dial(attempt: Attempt, connect_max: Duration) -> Self {
+    pub(super) fn dial(dialer: Dialer, attempt: Attempt, connect_max: Duration) -> Self {
         let dialing = async move {
-            let (sender, driver) =
-                match tokio::time::timeout(connect_max, connect(&attempt.url)).await {
-                    Ok(connected) => connected?,
-                    Err(_) => return Err(Error::ConnectTimeout(connect_max)),
-                };
-            Ok((driver, send(sender, attempt)?))
+            let (mut sender, driver) = dialer.dial(&attempt.url, connect_max).await?;
+            Ok((driver, sender.send(attempt)))
         };
         Self {
             stage: Stage::Dialing(Box::pin(dialing)),
@@ -65,7 +55,7 @@ impl Connection {
             if let Some(driver) = &mut self.driver
                 && Pin::new(driver).poll(context).is_ready()
             {
-                // Whether that was an end or a failure is told by the answer's future or body.
+                // Whether that was an end or a failure is told by the answer or its body.
                 self.driver = None;
             }
             match &mut self.stage {
@@ -76,13 +66,13 @@ impl Connection {
                     }
                     Err(error) => return Poll::Ready(Progress::Failed(error)),
                 },
-                Stage::Sending(answer) => match ready!(answer.as_mut().poll(context)) {
+                Stage::Sending(answer) => match ready!(Pin::new(answer).poll(context)) {
                     Ok(response) => {
                         let (head, body) = response.into_parts();
                         self.stage = Stage::Reading(body);
                         return Poll::Ready(Progress::Head(head.status, head.headers));
                     }
-                    Err(error) => return Poll::Ready(Progress::Failed(cut(&error))),
+                    Err(error) => return Poll::Ready(Progress::Failed(error)),
                 },
                 Stage::Reading(body) => match ready!(Pin::new(body).poll_frame(context)) {
                     Some(Ok(frame)) => {
@@ -90,7 +80,7 @@ impl Connection {
                             return Poll::Ready(Progress::Bytes(bytes));
                         }
                     }
-                    Some(Err(error)) => return Poll::Ready(Progress::Failed(cut(&error))),
+                    Some(Err(error)) => return Poll::Ready(Progress::Failed(error)),
                     None => return Poll::Ready(Progress::End),
                 },
             }
@@ -106,60 +96,4 @@ impl fmt::Debug for Connection {
             Stage::Reading(_) => "Connection(reading)",
         })
     }
-}
-
-async fn connect(url: &Url) -> Result<(http1::SendRequest<Full<Bytes>>, Driver), Error> {
-    // A redirect may lead here.
-    if url.scheme() != "http" {
-        return Err(Error::TlsUnsupported);
-    }
-    let port = url.port_or_known_default().unwrap_or(80);
-    let connected = match url.host() {
-        Some(Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
-        Some(Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
-        Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
-        None => return Err(Error::Connect("the URL names no host".to_owned())),
-    };
-    let socket = connected.map_err(|error| Error::Connect(error.to_string()))?;
-    // Only a delay would be lost.
-    let _ = socket.set_nodelay(true);
-    http1::handshake(TokioIo::new(socket))
-        .await
-        .map_err(|error| cut(&error))
-}
-
-fn send(mut sender: http1::SendRequest<Full<Bytes>>, attempt: Attempt) -> Result<Answer, Error> {
-    let Attempt {
-        url,
-        method,
-        mut headers,
-        body,
-    } = attempt;
-    let refused = |error: http::Error| Error::Connect(error.to_string());
-    if !headers.contains_key(HOST) {
-        headers.insert(HOST, host(&url).map_err(|error| refused(error.into()))?);
-    }
-    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let target: Uri = target
-        .parse()
-        .map_err(|error: http::uri::InvalidUri| refused(error.into()))?;
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = method;
-    *request.uri_mut() = target;
-    *request.headers_mut() = headers;
-    Ok(Box::pin(async move { sender.send_request(request).await }))
-}
-
-/// RFC 9110, 7.2: the authority, with the port where it is not the scheme's own.
-fn host(url: &Url) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
-    HeaderValue::from_str(&url[url::Position::BeforeHost..url::Position::AfterPort])
-}
-
-/// hyper's outermost message often names only its kind; the cause says more.
-fn cut(error: &hyper::Error) -> Error {
-    use std::error::Error as _;
-    Error::Cut(match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    })
 }

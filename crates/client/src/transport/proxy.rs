@@ -3,8 +3,8 @@
 // The rules are there for whoever makes the connections; without the shell that is nobody here.
 #![cfg_attr(not(feature = "tokio"), allow(dead_code))]
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,0 +1,6 @@
+//! The shell over TLS, HTTP/2 and proxies, against servers that do exactly what a test says.
+
+#![cfg(feature = "tls")]
+
+mod server;
+mod tls;
