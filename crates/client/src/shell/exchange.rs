@@ -152,12 +152,16 @@ impl Sender {
                 });
                 let answer = sender.send_request(request);
                 Answer(Box::pin(async move {
-                    match answer.await {
+                    let answer = answer.await;
+                    // The driver has given the connection up.
+                    if interim.load(Ordering::Relaxed) > INTERIM_MAX {
+                        return Err(flooded());
+                    }
+                    match answer {
                         Ok(response) => Ok(response.map(|body| Body {
                             kind: BodyKind::Http1(body),
                             trouble,
                         })),
-                        Err(_) if interim.load(Ordering::Relaxed) > INTERIM_MAX => Err(flooded()),
                         Err(error) => Err(broke(&error, &trouble)),
                     }
                 }))

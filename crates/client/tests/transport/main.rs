@@ -2,5 +2,7 @@
 
 #![cfg(feature = "tls")]
 
+mod http2;
+mod proxy;
 mod server;
 mod tls;

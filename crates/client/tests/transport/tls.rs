@@ -136,9 +136,11 @@ async fn servers_are_told_who_this_client_is() {
         Authority::new("members"),
         Authority::new("others"),
     );
-    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+    let (tls13, tls12) = (&rustls::version::TLS13, &rustls::version::TLS12);
+    for (version, protocol) in [(tls13, "http/1.1"), (tls13, "h2"), (tls12, "http/1.1")] {
         let mut heard = Heard::new();
-        let mut tls = Tls::new(us.here(), &["http/1.1"]);
+        let protocols = [protocol];
+        let mut tls = Tls::new(us.here(), &protocols);
         tls.clients = Some(&members);
         let versions = [version];
         tls.versions = &versions;
@@ -164,8 +166,14 @@ async fn servers_are_told_who_this_client_is() {
             .unwrap()
         };
         let mut member = build(Some(members.issue(&["alice"], |_| {})));
-        assert_eq!(data(&mut member).await, "secret");
-        assert_eq!(heard.next().await, "http/1.1 1");
+        // What answers speaks HTTP/1.1 alone.
+        if protocol == "h2" {
+            let (error, again) = failure(&mut member).await;
+            assert!(matches!(error, Error::Cut(_)) && again, "{error:?}");
+        } else {
+            assert_eq!(data(&mut member).await, "secret");
+        }
+        assert_eq!(heard.next().await, format!("{protocol} 1"));
         for own in [None, Some(others.issue(&["eve"], |_| {}))] {
             let is_without = own.is_none();
             let mut stranger = build(own);
