@@ -3,10 +3,10 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 
-import { Program, temporaryFolder, until } from "./hub.js";
+import { Program, freePort, temporaryFolder, until } from "./hub.js";
 
 const find = (...paths) => paths.find(existsSync);
 const FIREFOX = find("/usr/bin/firefox-esr", "/usr/bin/firefox");
@@ -58,14 +58,6 @@ class Browser {
       return this.command(name, params);
     });
   }
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address();
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
 
 async function openFirefox(t) {

@@ -5,6 +5,8 @@ import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 
+import { listen } from "./hub.js";
+
 const provider = await import("oidc-provider").catch(() => undefined);
 
 /** A reason to skip, or false. */
@@ -12,15 +14,6 @@ export const NO_PROVIDER = provider ? false : "oidc-provider is not installed: n
 
 const DETAIL = "https://mercure.rocks/authorization-detail";
 const CLIENT = { id: "app", secret: "app-secret-of-the-test" };
-
-async function listen(t, server) {
-  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return server.address().port;
-}
 
 const signingKey = (kid) => ({ ...generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" }), kid, use: "sig", alg: "ES256" });
 

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { createHmac, randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createHmac } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -11,7 +11,8 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 
 import { NO_BROWSER, openBrowser, openTab } from "./browser.js";
-import { Hub, NO_BINARY, Program, temporaryFolder, until } from "./hub.js";
+import { NO_BINARY, Program, listen, until } from "./hub.js";
+import { hubWithKeys } from "./keys.js";
 
 const run = promisify(execFile);
 const CLIENTS = new URL("./mercure-clients/", import.meta.url).pathname;
@@ -29,14 +30,9 @@ function token(key, mercure) {
 }
 
 /** A hub with keys that lets anybody read what is public. */
-async function hubWithKeys(t, args = []) {
-  const folder = temporaryFolder(t);
-  const key = randomBytes(36).toString("base64url");
-  const file = join(folder, "key");
-  writeFileSync(file, key, { mode: 0o600 });
-  const keys = ["--publisher-key-file", file, "--subscriber-key-file", file, "--anonymous", "subscribe"];
-  const hub = await Hub.start(t, [...keys, ...args]);
-  return { hub, key, endpoint: `${hub.url}/.well-known/mercure` };
+async function openHub(t, args = []) {
+  const { hub, key } = await hubWithKeys(t, ["--anonymous", "subscribe", ...args]);
+  return { hub, key: readFileSync(key, "utf8").trim(), endpoint: `${hub.url}/.well-known/mercure` };
 }
 
 /** What npm's `eventsource` gets from the hub, private events too. */
@@ -55,7 +51,7 @@ async function subscribe(t, endpoint, key, types = []) {
 }
 
 test("npm's mercure publishes", { skip: NO_BINARY || NO_NPM }, async (t) => {
-  const { hub, key, endpoint } = await hubWithKeys(t);
+  const { hub, key, endpoint } = await openHub(t);
   const got = await subscribe(t, endpoint, key, ["note"]);
   const { Publisher } = createRequire(join(CLIENTS, "package.json"))("mercure");
   const { hostname, port } = new URL(hub.url);
@@ -75,7 +71,7 @@ test("npm's mercure publishes", { skip: NO_BINARY || NO_NPM }, async (t) => {
 });
 
 test("PyPI's pymercure publishes and consumes", { skip: NO_BINARY || NO_NPM || NO_PYTHON }, async (t) => {
-  const { key, endpoint } = await hubWithKeys(t);
+  const { key, endpoint } = await openHub(t);
   const got = await subscribe(t, endpoint, key, ["note"]);
   const consumer = new Program(t, PYTHON, [join(CLIENTS, "pymercure_consume.py"), endpoint, TOPIC]);
   await until("the consumer to connect", () => consumer.lines.includes("connected"), 30_000);
@@ -91,7 +87,7 @@ test("PyPI's pymercure publishes and consumes", { skip: NO_BINARY || NO_NPM || N
 });
 
 test("PyPI's mercure-publisher publishes with tokens of its own making", { skip: NO_BINARY || NO_NPM || NO_PYTHON }, async (t) => {
-  const { key, endpoint } = await hubWithKeys(t);
+  const { key, endpoint } = await openHub(t);
   const got = await subscribe(t, endpoint, key, ["note"]);
   const script = join(CLIENTS, "mercure_publisher_publish.py");
   const { stdout } = await run(PYTHON, [script, endpoint, TOPIC], { env: { ...process.env, KEY: key } });
@@ -127,10 +123,8 @@ test("Symfony UX Turbo's element shows private events in a page, by cookie", { s
     response.setHeader("set-cookie", `mercureAuthorization=${cookie}; Path=/.well-known/mercure; HttpOnly; SameSite=Strict`);
     return response.setHeader("content-type", "text/html").end(applicationPage(endpoint));
   });
-  await new Promise((listening) => application.listen(0, "127.0.0.1", listening));
-  t.after(() => { application.closeAllConnections(); application.close(); });
-  const origin = `http://localhost:${application.address().port}`;
-  const { hub, key } = await hubWithKeys(t, ["--cors-origins", origin]);
+  const origin = `http://localhost:${await listen(t, application)}`;
+  const { hub, key } = await openHub(t, ["--cors-origins", origin]);
   cookie = token(key, { subscribe: [TOPIC] });
   // Cookies know hosts, not ports: the application's is sent to the hub on the same host.
   const local = hub.url.replace("127.0.0.1", "localhost");

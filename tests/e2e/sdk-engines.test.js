@@ -5,7 +5,7 @@ import http from "node:http";
 import { test } from "node:test";
 
 import { ENGINES } from "./engines.js";
-import { Hub, NO_BINARY, until } from "./hub.js";
+import { Hub, NO_BINARY, listen, until } from "./hub.js";
 import { burst, serveSdk, subscribers } from "./sdk.js";
 
 /** The hub with the test's page beside it, for browsers whose requests nobody answers for them. */
@@ -22,12 +22,7 @@ async function startFront(t, hub) {
     response.on("close", () => onward.destroy());
     request.pipe(onward);
   });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${server.address().port}`;
+  return `http://127.0.0.1:${await listen(t, server)}`;
 }
 
 /** What the page runs; each source notes what it sees under its name. */

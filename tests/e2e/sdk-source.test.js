@@ -1,25 +1,28 @@
 // One source of the browser SDK: what EventSource does, and what it does beyond that.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import http from "node:http";
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { NO_BROWSER, openBrowser } from "./browser.js";
-import { BINARY, Hub, NO_BINARY, temporaryFolder, until } from "./hub.js";
+import { Hub, NO_BINARY, listen, until } from "./hub.js";
+import { hubWithKeys, mint } from "./keys.js";
 import { burst, dataOf, expectAll, isOpen, openContext, openSdkTab, seen, subscribers } from "./sdk.js";
 
 const skip = NO_BINARY || NO_BROWSER;
 
-/** A server whose nth connection at a path is answered by the nth of its answers; what it was asked is in `asked`. */
+/** A server whose nth connection at a path is answered by the nth of its answers; what it was asked is in `asked`, what runs in `open`. */
 async function startServer(t, answers) {
   const asked = {};
+  const open = new Set();
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://x");
     const script = answers[pathname.split("/").at(-1)];
     if (!script) return response.writeHead(404).end();
+    open.add(pathname);
+    response.on("close", () => open.delete(pathname));
     const number = (asked[pathname] ??= []).push(request.headers["last-event-id"] ?? null) - 1;
     const { status = 200, headers = {}, body = "", stays, breaks } = script[number] ?? { status: 204 };
     response.writeHead(status, { "Content-Type": "text/event-stream", ...headers });
@@ -27,12 +30,7 @@ async function startServer(t, answers) {
     if (stays) return response.write(body);
     response.end(body);
   });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { url: `http://127.0.0.1:${server.address().port}`, asked };
+  return { url: `http://127.0.0.1:${await listen(t, server)}`, asked, open };
 }
 
 /** By path. `retry` is 1 ms, but Chromium's own adds to it. */
@@ -77,46 +75,84 @@ test("what EventSource does, it does", { skip, timeout: 60_000 }, async (t) => {
   }
 });
 
-test("a bad URL is a SyntaxError, and close ends everything", { skip, timeout: 60_000 }, async (t) => {
-  const server = await startServer(t, { stream: [{ body: "retry: 10\ndata: a\n\ndata: b\n\n" }, { body: "data: c\n\n" }] });
-  const context = await openContext(await openBrowser(t));
-  const tab = await openSdkTab(context, server.url, "stream");
-  const result = await tab.evaluate(async () => {
-    let name;
-    try { new window.TidewireSource("http://[x"); } catch (error) { name = error.name; }
-    const source = new window.TidewireSource("stream2");
-    const log = [];
-    source.onmessage = ({ data }) => { log.push(data); source.close(); };
-    source.onerror = () => log.push("error");
-    await new Promise((wake) => setTimeout(wake, 500));
-    return [name, log, source.readyState];
-  }).catch((error) => error);
-  assert.deepEqual(result, ["SyntaxError", ["error"], 2]);
-  const closing = await tab.evaluate(async () => {
-    const source = new window.TidewireSource("stream");
-    const log = [];
-    source.onmessage = ({ data }) => { log.push(data); source.close(); };
-    source.onerror = () => log.push("error");
-    await new Promise((wake) => setTimeout(wake, 500));
-    return log;
+test("a bad URL is a SyntaxError", { skip, timeout: 60_000 }, async (t) => {
+  const server = await startServer(t, {});
+  const tab = await (await openContext(await openBrowser(t))).newPage();
+  await tab.goto(`${server.url}/sdk-test.html`);
+  await tab.waitForFunction(() => window.ready);
+  const thrown = (name) => {
+    try {
+      new (name === "native" ? EventSource : window.TidewireSource)("http://[x");
+    } catch (error) {
+      return [error instanceof DOMException, error.name];
+    }
+  };
+  assert.deepEqual(await tab.evaluate(thrown, "sdk"), [true, "SyntaxError"]);
+  assert.deepEqual(await tab.evaluate(thrown, "native"), [true, "SyntaxError"]);
+});
+
+test("close ends everything, at once, whenever it is called", { skip, timeout: 60_000 }, async (t) => {
+  const twice = { body: "retry: 10\ndata: a\n\ndata: b\n\n" };
+  const server = await startServer(t, { "in-open": [twice], "in-message": [twice], "in-error": [twice], "after-open": [{ ...twice, stays: true }], "before-open": [twice] });
+  const tab = await (await openContext(await openBrowser(t))).newPage();
+  await tab.goto(`${server.url}/sdk-test.html`);
+  await tab.waitForFunction(() => window.ready);
+  const begin = ([name, where]) => {
+    window.make = (url) => (name === "native" ? new EventSource(url) : new window.TidewireSource(url, { backoffMs: 1 }));
+    const source = (window.source = window.make(`${name}/${where}`));
+    const log = (window.log = []);
+    const note = (type, data) => {
+      log.push(data ?? type);
+      if (where === `in-${type}`) source.close();
+    };
+    source.onopen = () => note("open");
+    source.onmessage = ({ data }) => {
+      note("message", data);
+      if (where === "after-open" && data === "b") setTimeout(() => source.close(), 0);
+    };
+    source.onerror = () => note("error");
+    if (where === "before-open") source.close();
+  };
+  /** Another source begins, is lost and comes back: whatever was still on its way for the first one has come. */
+  const beginAnother = (name) => new Promise((resolve) => {
+    const other = window.make(`${name}-other/in-error`);
+    let errors = 0;
+    other.onerror = () => {
+      if (++errors < 2) return;
+      other.close();
+      resolve();
+    };
   });
-  assert.ok(closing.length <= 1, String(closing));
+  const table = [
+    ["before-open", []],
+    ["in-open", ["open"]],
+    ["in-message", ["open", "a"]],
+    ["in-error", ["open", "a", "b", "error"]],
+    ["after-open", ["open", "a", "b"]],
+  ];
+  for (const [where, want] of table) {
+    for (const name of ["native", "sdk"]) {
+      await tab.evaluate(begin, [name, where]);
+      await until(`${name} ${where}: the end`, () => tab.evaluate((count) => window.log.length >= count && window.source.readyState === 2, want.length));
+      server.asked[`/${name}-other/in-error`] = [];
+      await tab.evaluate(beginAnother, name);
+      assert.deepEqual(await tab.evaluate(() => [window.log, window.source.readyState]), [want, 2], `${name} ${where}`);
+      assert.ok((server.asked[`/${name}/${where}`] ?? []).length <= 1, `${name} ${where}: asked again`);
+      await until("the server to see it end", () => !server.open.has(`/${name}/${where}`));
+    }
+  }
 });
 
 test("a token that ends is renewed before it does, and a refused one is asked for again", { skip, timeout: 60_000 }, async (t) => {
-  const folder = temporaryFolder(t);
-  const key = join(folder, "key");
-  writeFileSync(key, "a key that is long enough for HS256, is it not?");
-  const hub = await Hub.start(t, ["--publisher-key-file", key, "--subscriber-key-file", key, "--cors-origins", "*"]);
-  const mint = (...args) => execFileSync(BINARY, ["token", "--quiet", "--key-file", key, ...args], { encoding: "utf8" }).trim();
-  hub.publishHeaders = { Authorization: `Bearer ${mint("--publish", "*")}` };
+  const { hub, key } = await hubWithKeys(t);
+  hub.publishHeaders = { Authorization: `Bearer ${mint(key, "--publish", "*")}` };
   const context = await openContext(await openBrowser(t));
   const given = [];
   await context.exposeFunction("giveToken", (why) => {
     given.push(why);
     // The first is over, the second ends soon.
     if (given.length === 1) return "nonsense";
-    return mint("--subscribe", "*", "--ttl", given.length === 2 ? "3s" : "1h");
+    return mint(key, "--subscribe", "*", "--ttl", given.length === 2 ? "3s" : "1h");
   });
   for (const share of [false, "me"]) {
     given.length = 0;
