@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tidewire_codec::DecodeError;
 
+use crate::RenewError;
 use crate::transport::{ProxyFailure, TlsFailure};
 
 /// Why a connection failed or ended. [`Error::is_temporary`] says whether the client tries again.
@@ -38,18 +39,32 @@ pub enum Error {
         /// The beginning of its body.
         detail: String,
     },
-    /// The answer is no event stream; its content type, if it had one. The URL's fault.
-    ContentType(Option<String>),
+    /// The answer is no event stream. The URL's fault, or a request that did not ask for one.
+    ContentType {
+        /// Its content type, if it had one.
+        found: Option<String>,
+        /// The beginning of its body.
+        detail: String,
+    },
     /// A redirect that cannot be followed. The server's fault.
     Redirect(RedirectError),
     /// The stream exceeds a limit of this client.
     Decode(DecodeError),
+    /// The callback gave no headers; it says whether asking again may help.
+    Renew(RenewError),
+    /// A finite stream ended within an event, or before the mark that it was to end with ([`Ends`](crate::Ends)): what was got is
+    /// not all of it.
+    Unfinished,
+    /// The server answered 204 to a request for a finite stream: it has nothing to say.
+    NoContent,
     /// The URL is `https:`, which this build cannot do.
     TlsUnsupported,
     /// TLS came to nothing: a certificate that is not trusted, as a rule.
     Tls(TlsFailure),
     /// The proxy is of no use.
     Proxy(ProxyFailure),
+    /// The request cannot be made. The caller's fault.
+    Build(BuildError),
 }
 
 /// Why a redirect was not followed.
@@ -65,7 +80,8 @@ pub enum RedirectError {
 }
 
 impl Error {
-    /// True when the same request may succeed later, and the client therefore tries again.
+    /// True when the same request may succeed later. A client that reconnects then does so; one of a finite stream leaves it to the
+    /// program, for what was asked for may have been done, and paid for.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -74,14 +90,48 @@ impl Error {
             | Self::Cut(_)
             | Self::Ended
             | Self::Silent(_)
-            | Self::Busy { .. } => true,
+            | Self::Busy { .. }
+            | Self::Unfinished => true,
             Self::Tls(failure) => failure.is_temporary(),
             Self::Proxy(failure) => failure.is_temporary(),
+            Self::Renew(error) => error.is_temporary(),
             Self::Status { .. }
-            | Self::ContentType(_)
+            | Self::ContentType { .. }
             | Self::Redirect(_)
             | Self::Decode(_)
-            | Self::TlsUnsupported => false,
+            | Self::NoContent
+            | Self::TlsUnsupported
+            | Self::Build(_) => false,
+        }
+    }
+
+    /// The status of the answer, where one came that was no stream.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Busy { status, .. } | Self::Status { status, .. } => Some(*status),
+            Self::ContentType { .. } => Some(StatusCode::OK),
+            _ => None,
+        }
+    }
+
+    /// What the server asks to wait before the next request.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The beginning of the answer's body (at most 8 KiB), where one came that was no stream.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Busy { detail, .. }
+            | Self::Status { detail, .. }
+            | Self::ContentType { detail, .. } => Some(detail),
+            _ => None,
         }
     }
 }
@@ -97,33 +147,82 @@ impl fmt::Display for Error {
             Self::Busy {
                 status,
                 retry_after: Some(after),
-                ..
-            } => {
-                write!(
-                    f,
-                    "the server answered {status} and asks to wait {} s",
-                    after.as_secs()
-                )
-            }
-            Self::Busy { status, .. } => write!(f, "the server answered {status}"),
-            Self::Status { status, .. } => write!(f, "the server answered {status}"),
-            Self::ContentType(Some(found)) => {
-                write!(f, "the answer is {found}, not text/event-stream")
-            }
-            Self::ContentType(None) => write!(
+                detail,
+            } => write!(
                 f,
-                "the answer has no content type; text/event-stream is needed"
+                "the server answered {status} and asks to wait {} s{}",
+                after.as_secs(),
+                Excerpt(detail)
             ),
+            Self::Busy { status, detail, .. } | Self::Status { status, detail } => {
+                write!(f, "the server answered {status}{}", Excerpt(detail))
+            }
+            Self::ContentType { found, detail } => {
+                match found {
+                    Some(found) => write!(f, "the answer is {found}, not text/event-stream"),
+                    None => write!(
+                        f,
+                        "the answer has no content type; text/event-stream is needed"
+                    ),
+                }?;
+                write!(f, "{}", Excerpt(detail))
+            }
             Self::Redirect(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
+            Self::Renew(error) => error.fmt(f),
+            Self::Unfinished => write!(f, "the stream ended before its end"),
+            Self::NoContent => write!(f, "the server has nothing to send (204)"),
             Self::TlsUnsupported => write!(f, "https is not supported by this build"),
             Self::Tls(failure) => failure.fmt(f),
             Self::Proxy(failure) => failure.fmt(f),
+            Self::Build(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Redirect(error) => Some(error),
+            Self::Decode(error) => Some(error),
+            Self::Renew(error) => Some(error),
+            Self::Build(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+/// The beginning of a body, on the same line.
+struct Excerpt<'a>(&'a str);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = self.0.split_whitespace().peekable();
+        if words.peek().is_none() {
+            return Ok(());
+        }
+        f.write_str(":")?;
+        let mut left = EXCERPT_CHARS_MAX;
+        for word in words {
+            if word.len() >= left {
+                return f.write_str(" ...");
+            }
+            left -= word.len() + 1;
+            // A body from outside may hold what a terminal obeys.
+            write!(f, " {}", word.replace(char::is_control, "\u{fffd}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// How much of a body is shown.
+const EXCERPT_CHARS_MAX: usize = 300;
 
 impl fmt::Display for RedirectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,15 +14,21 @@ use crate::options::check_url;
 pub(crate) enum Meaning {
     Stream,
     NothingMore,
-    Redirect {
-        to: Url,
-        permanent: bool,
-        becomes_get: bool,
-    },
+    Redirect(Redirect),
     BadRedirect(RedirectError),
+    /// 401, 403: other headers may do.
+    Unauthorized,
     Busy(Option<Duration>),
     Refused,
     OtherType(Option<String>),
+}
+
+/// A redirect that can be followed.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Redirect {
+    pub(crate) status: StatusCode,
+    pub(crate) to: Url,
+    pub(crate) permanent: bool,
 }
 
 /// WHATWG HTML 9.2.2, the constructor's "process response": other than a 200 with `text/event-stream`, all fails the
@@ -36,6 +42,7 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, asked: &Url) -> Mean
         // HTTP 204 No Content response code."
         204 => Meaning::NothingMore,
         301 | 302 | 303 | 307 | 308 => redirect(status, headers, asked),
+        401 | 403 => Meaning::Unauthorized,
         429 | 502 | 503 | 504 => Meaning::Busy(retry_after(headers)),
         _ => Meaning::Refused,
     }
@@ -47,31 +54,33 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
-/// Fetch, "HTTP-redirect fetch": 303 becomes GET, so do 301 and 302 of a POST; a fragment is inherited but never sent.
+/// Fetch, "redirect status" and "location URL". A `Location` that is empty names no other URL: following it would be a loop.
 fn redirect(status: StatusCode, headers: &HeaderMap, asked: &Url) -> Meaning {
     let Some(location) = headers.get(LOCATION) else {
         return Meaning::BadRedirect(RedirectError::NoLocation);
     };
     let location = String::from_utf8_lossy(location.as_bytes());
-    match asked
-        .join(&location)
-        .ok()
-        .filter(|url| check_url(url).is_ok())
-    {
-        Some(to) => Meaning::Redirect {
+    let location = location.trim();
+    let to = (!location.is_empty())
+        .then(|| asked.join(location).ok())
+        .flatten()
+        .filter(|url| check_url(url).is_ok());
+    match to {
+        Some(to) => Meaning::Redirect(Redirect {
+            status,
             to,
             permanent: matches!(status.as_u16(), 301 | 308),
-            becomes_get: matches!(status.as_u16(), 301..=303),
-        },
-        None => Meaning::BadRedirect(RedirectError::UnusableLocation(location.into_owned())),
+        }),
+        None => Meaning::BadRedirect(RedirectError::UnusableLocation(location.to_owned())),
     }
 }
 
 /// RFC 9110, 10.2.3: seconds or a date. A date is measured against the answer's own `Date`, for clocks differ.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = text(headers, RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    // "delay-seconds = 1*DIGIT"; more than a u64 holds is as good as its greatest value.
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let then = httpdate::parse_http_date(value).ok()?;
     let now = httpdate::parse_http_date(text(headers, DATE.as_str())?).ok()?;
@@ -132,12 +141,15 @@ mod tests {
         for status in [429, 502, 503, 504] {
             assert_eq!(head(status, &[]), Meaning::Busy(None), "{status}");
         }
-        for status in [201, 205, 206, 300, 304, 400, 401, 403, 404, 410, 500, 501] {
+        for status in [201, 205, 206, 300, 304, 400, 404, 410, 500, 501] {
             assert_eq!(
                 head(status, &[("content-type", "text/event-stream")]),
                 Meaning::Refused,
                 "{status}"
             );
+        }
+        for status in [401, 403] {
+            assert_eq!(head(status, &[]), Meaning::Unauthorized, "{status}");
         }
         assert_eq!(head(204, &[]), Meaning::NothingMore);
     }
@@ -152,6 +164,10 @@ mod tests {
             (" 3 ", seconds(3)),
             ("Sat, 21 Nov 2026 09:01:00 GMT", seconds(60)),
             ("Sat, 21 Nov 2026 08:00:00 GMT", seconds(0)),
+            ("99999999999999999999", seconds(u64::MAX)),
+            ("Saturday, 21-Nov-26 09:00:30 GMT", seconds(30)),
+            ("", None),
+            ("+1", None),
             ("-1", None),
             ("1.5", None),
             ("soon", None),
@@ -174,23 +190,27 @@ mod tests {
     #[test]
     fn redirects_are_resolved_against_what_was_asked() {
         let table = [
-            (301, "/x", Some(("http://a/x", true, true))),
-            (302, "x?y", Some(("http://a/b/x?y", false, true))),
-            (303, "//h:81/", Some(("http://h:81/", false, true))),
-            (307, "https://h/", Some(("https://h/", false, false))),
-            (308, "?z", Some(("http://a/b/c?z", true, false))),
+            (301, "/x", Some(("http://a/x", true))),
+            (302, "x?y", Some(("http://a/b/x?y", false))),
+            (303, "//h:81/", Some(("http://h:81/", false))),
+            (307, "https://h/", Some(("https://h/", false))),
+            (308, "?z", Some(("http://a/b/c?z", true))),
             (307, "ftp://h/", None),
             (307, "http://u:p@h/", None),
             (307, "http://", None),
+            (307, "", None),
+            (307, " ", None),
         ];
         for (status, location, to) in table {
             let expected = match to {
-                Some((to, permanent, becomes_get)) => Meaning::Redirect {
+                Some((to, permanent)) => Meaning::Redirect(Redirect {
+                    status: StatusCode::from_u16(status).unwrap(),
                     to: Url::parse(to).unwrap(),
                     permanent,
-                    becomes_get,
-                },
-                None => Meaning::BadRedirect(RedirectError::UnusableLocation(location.to_owned())),
+                }),
+                None => Meaning::BadRedirect(RedirectError::UnusableLocation(
+                    location.trim().to_owned(),
+                )),
             };
             assert_eq!(
                 head(status, &[("location", location)]),

@@ -27,17 +27,26 @@
 //! tried again (with `Retry-After`), delays are jittered and grow, silence can be given a limit.
 
 mod backoff;
+mod dispatch;
+mod ends;
 mod error;
 mod head;
 pub mod machine;
 mod options;
+mod renew;
 #[cfg(feature = "tokio")]
 mod shell;
 pub mod transport;
 
+pub use dispatch::Dispatcher;
+pub use ends::{EndMark, Ends};
 pub use error::{BuildError, CloseReason, Error, RedirectError};
 pub use machine::{Item, Opened, State};
 pub use options::Options;
+pub use renew::{RenewError, RenewHeaders, Renewal, Renewed, bearer};
 #[cfg(feature = "tokio")]
-pub use shell::{Answer, Body, Builder, Dialer, Driver, EventSource, Sender};
+pub use shell::{
+    Answer, Body, Builder, Closer, Dialer, Driver, EventSource, FiniteStream, FiniteStreamBuilder,
+    Sender,
+};
 pub use tidewire_codec::{Event, Limits};

@@ -1,35 +1,48 @@
 //! An EventSource without I/O: told what happened and when, it says what to do. Not here: sockets, clocks, randomness.
 //!
 //! ```text
-//!             poll_connect            handle_head: a stream
-//!   Waiting ----------------> Asking ------------------------> Streaming
-//!      ^  ^                   |    | handle_head: no stream        |
-//!      |  +------ redirect ---+    v                               |
-//!      |                   Refusal (reads why)                     |
-//!      |                           |                               |
-//!      +------- temporary ---------+-------------------------------+      anything else: Closed
+//!               Renewing (only with a callback for headers)
+//!                ^    |
+//!      poll_step |    | handle_renewed
+//!                |    v                  handle_head: a stream
+//!   Waiting -----------------> Asking ------------------------> Streaming
+//!    ^  ^  ^                   |    | handle_head: no stream       | the end, a break, silence, restart
+//!    |  |  +----- redirect ----+    v                              v
+//!    |  |         or 401, once    Refusal (reads why)           Draining (what was read is given first)
+//!    |  |                           |                              |
+//!    |  +-------- temporary --------+                              |
+//!    +---------------------------------- temporary ----------------+     anything else: Closed
 //! ```
 //!
-//! The owner takes items by [`Machine::poll_item`] until there are none, then, as [`Machine::poll_step`] says, makes a
-//! connection, reads from the one it has, or waits; it wakes the machine at [`Machine::poll_timeout`], and drops a connection
-//! that the machine does not need any more. All times are
-//! durations since one moment of the owner's choice.
+//! The owner takes items by [`Machine::poll_item`] until there are none, then, as [`Machine::poll_step`] says, asks for headers,
+//! makes a connection, reads from the one it has, or waits; it wakes the machine at [`Machine::poll_timeout`], and drops a connection
+//! or a question for headers that the machine does not need any more. All times are durations since one moment of the owner's choice.
+//!
+//! # Where a reconnect goes
+//!
+//! To the URL that the client was made with, also after a temporary redirect (302, 303, 307): the server that sent one client elsewhere
+//! for now may send it somewhere else the next time, and is the one that knows. Firefox and WebKit do the same, Chromium goes on with the new
+//! URL. After permanent ones (301, 308, as long as no temporary one stands before) to where they led.
+
+mod memory;
+mod request;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap,
-    HeaderValue, USER_AGENT,
-};
-use http::{HeaderName, Method, StatusCode};
+use http::StatusCode;
+use http::header::HeaderMap;
 use tidewire_codec::{Decoder, Event};
 use url::Url;
 
+pub use request::Attempt;
+
 use crate::backoff::Backoff;
-use crate::head::{self, Meaning};
-use crate::{CloseReason, Error, Options, RedirectError};
+use crate::ends::EndMark;
+use crate::head::{self, Meaning, Redirect};
+use crate::{CloseReason, Error, Options, RedirectError, RenewError, Renewal};
+use memory::Memory;
+use request::Target;
 
 /// How much of a refusal's body is kept.
 const DETAIL_BYTES_MAX: usize = 8 << 10;
@@ -55,7 +68,7 @@ pub enum Item {
     Open(Opened),
     /// An event.
     Event(Event),
-    /// A comment line.
+    /// A comment line; only if [`Options::comments`] asks for them.
     Comment(String),
     /// The stream set the reconnection time, here as it will be used.
     Retry(Duration),
@@ -79,27 +92,16 @@ pub struct Opened {
     pub headers: HeaderMap,
 }
 
-/// A request to send over a new connection.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// The URL to ask; its fragment is not sent.
-    pub url: Url,
-    /// The method.
-    pub method: Method,
-    /// All headers but those that framing needs (`Host`, `Content-Length`).
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
-}
-
 /// What the owner has to do next. It changes with every `handle_*` call.
 #[derive(Debug)]
 pub enum Step {
+    /// Ask [`Options::renew`] for headers, and say by [`Machine::handle_renewed`] what it gave.
+    Renew(Renewal),
     /// Send this over a new connection.
     Connect(Box<Attempt>),
     /// Go on with the connection.
     Read,
-    /// Wait for [`Machine::poll_timeout`].
+    /// Wait for [`Machine::poll_timeout`], or for the headers asked for.
     Wait,
     /// There is nothing more to do.
     Stop,
@@ -109,32 +111,37 @@ pub enum Step {
 enum Phase {
     /// No connection; one is due at this time.
     Waiting(Duration),
+    /// Headers are asked for, and given up at this time.
+    Renewing(Duration),
     /// A request is on its way.
     Asking,
     /// The answer is a stream.
     Streaming,
-    /// The answer is a refusal, whose body is read for its detail until this time.
+    /// The connection is gone; what it brought is not all taken yet.
+    Draining(Loss),
+    /// The answer is no stream; its body is read for its detail until this time.
     Refusal {
-        status: StatusCode,
-        busy: Option<Option<Duration>>,
+        why: Refusal,
         body: Vec<u8>,
         until: Duration,
     },
     Closed,
 }
 
-/// Where a request goes.
-#[derive(Clone, Debug)]
-struct Target {
-    url: Url,
-    method: Method,
-    body: Bytes,
-    /// Redirects in a row.
-    redirects: u32,
-    /// All of them were permanent: later reconnects start at their end.
-    permanent: bool,
-    /// The way led over another origin: what authenticates stays behind, as in fetch.
-    foreign: bool,
+/// How a connection went.
+#[derive(Debug)]
+struct Loss {
+    at: Duration,
+    /// `None`: the program wanted it.
+    error: Option<Error>,
+}
+
+/// An answer that is no stream.
+#[derive(Debug)]
+enum Refusal {
+    Busy(StatusCode, Option<Duration>),
+    Status(StatusCode),
+    ContentType(Option<String>),
 }
 
 /// One client. See the [module](self).
@@ -148,6 +155,15 @@ pub struct Machine {
     target: Target,
     decoder: Decoder,
     backoff: Backoff,
+    memory: Option<Memory>,
+    /// Headers are asked for before the next connection.
+    renews: bool,
+    /// The status that refused those given last, until others are given.
+    refusal: Option<StatusCode>,
+    /// What the callback gave last.
+    renewed: HeaderMap,
+    /// How often in a row they were refused.
+    refused: u32,
     /// What the decoder does not hold itself, oldest first.
     items: VecDeque<Item>,
     /// When the connection last gave a sign of life.
@@ -169,6 +185,11 @@ impl Machine {
             decoder: Decoder::with_limits(options.limits)
                 .with_last_event_id(&options.last_event_id),
             backoff: Backoff::new(options.retry, seed),
+            memory: options.dedup.map(|max| Memory::new(max.get(), seed)),
+            renews: options.renew.is_some(),
+            refusal: None,
+            renewed: HeaderMap::new(),
+            refused: 0,
             items: VecDeque::new(),
             heard: Duration::ZERO,
             opened: Duration::ZERO,
@@ -181,9 +202,11 @@ impl Machine {
     #[must_use]
     pub fn state(&self) -> State {
         match self.phase {
-            Phase::Streaming => State::Open,
+            Phase::Streaming | Phase::Draining(_) => State::Open,
             Phase::Closed => State::Closed,
-            Phase::Waiting(_) | Phase::Asking | Phase::Refusal { .. } => State::Connecting,
+            Phase::Waiting(_) | Phase::Renewing(_) | Phase::Asking | Phase::Refusal { .. } => {
+                State::Connecting
+            }
         }
     }
 
@@ -204,17 +227,29 @@ impl Machine {
     pub fn needs_connection(&self) -> bool {
         match self.phase {
             Phase::Asking | Phase::Streaming | Phase::Refusal { .. } => true,
-            Phase::Waiting(_) | Phase::Closed => false,
+            Phase::Waiting(_) | Phase::Renewing(_) | Phase::Draining(_) | Phase::Closed => false,
         }
+    }
+
+    /// True while the callback's answer is wanted; otherwise the owner drops its future.
+    #[must_use]
+    pub fn needs_renewal(&self) -> bool {
+        matches!(self.phase, Phase::Renewing(_))
     }
 
     /// The next item for the program; take them all before the next step.
     pub fn poll_item(&mut self) -> Option<Item> {
-        if let Some(item) = self.items.pop_front() {
-            return Some(item);
-        }
-        if matches!(self.phase, Phase::Streaming) {
-            self.decode_one();
+        while self.items.is_empty() {
+            let is_over = match self.phase {
+                Phase::Streaming => false,
+                Phase::Draining(_) => true,
+                _ => break,
+            };
+            match self.decode_one() {
+                true => {}
+                false if is_over => self.settle_loss(),
+                false => break,
+            }
         }
         self.items.pop_front()
     }
@@ -222,12 +257,8 @@ impl Machine {
     /// What to do at `now`.
     pub fn poll_step(&mut self, now: Duration) -> Step {
         match self.phase {
-            Phase::Waiting(due) if due <= now => {
-                self.phase = Phase::Asking;
-                self.heard = now;
-                Step::Connect(Box::new(self.attempt()))
-            }
-            Phase::Waiting(_) => Step::Wait,
+            Phase::Waiting(due) if due <= now => self.begin(now),
+            Phase::Waiting(_) | Phase::Renewing(_) | Phase::Draining(_) => Step::Wait,
             Phase::Asking | Phase::Streaming | Phase::Refusal { .. } => Step::Read,
             Phase::Closed => Step::Stop,
         }
@@ -236,13 +267,14 @@ impl Machine {
     /// When [`Machine::handle_timeout`] is to be called at the latest; `None`: not for now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        match self.phase {
-            Phase::Waiting(due) => Some(due),
+        match &self.phase {
+            Phase::Waiting(due) => Some(*due),
+            Phase::Renewing(until) | Phase::Refusal { until, .. } => Some(*until),
             Phase::Asking | Phase::Streaming => self
                 .options
                 .silence_max
                 .map(|max| self.heard.saturating_add(max)),
-            Phase::Refusal { until, .. } => Some(until),
+            Phase::Draining(loss) => Some(loss.at),
             Phase::Closed => None,
         }
     }
@@ -258,7 +290,29 @@ impl Machine {
                 let max = self.options.silence_max.unwrap_or_default();
                 self.handle_failure(now, Error::Silent(max));
             }
-            Phase::Waiting(_) | Phase::Closed => {}
+            Phase::Renewing(_) => {
+                let late = format!("no answer within {:?}", self.options.renew_max);
+                self.handle_renewed(now, Err(RenewError::temporary(late)));
+            }
+            Phase::Waiting(_) | Phase::Draining(_) | Phase::Closed => {}
+        }
+    }
+
+    /// The callback has answered.
+    pub fn handle_renewed(&mut self, now: Duration, answer: Result<HeaderMap, RenewError>) {
+        if !matches!(self.phase, Phase::Renewing(_)) {
+            return;
+        }
+        match answer {
+            Ok(mut headers) => {
+                for value in headers.values_mut() {
+                    value.set_sensitive(true);
+                }
+                self.renewed = headers;
+                self.refusal = None;
+                self.phase = Phase::Waiting(now);
+            }
+            Err(error) => self.lose(now, Error::Renew(error), Duration::ZERO),
         }
     }
 
@@ -268,32 +322,16 @@ impl Machine {
             return;
         }
         self.heard = now;
-        let refusal = |busy| Phase::Refusal {
-            status,
-            busy,
-            body: Vec::new(),
-            until: now + DETAIL_WAIT_MAX,
-        };
-        match head::read(status, headers, &self.target.url) {
-            Meaning::Stream => {
-                self.phase = Phase::Streaming;
-                self.opened = now;
-                self.fruitful = false;
-                self.items.push_back(Item::Open(Opened {
-                    url: self.target.url.clone(),
-                    headers: headers.clone(),
-                }));
-            }
+        match head::read(status, headers, self.target.url()) {
+            Meaning::Stream => self.open(now, headers),
+            Meaning::NothingMore if self.options.ends.is_some() => self.fail(Error::NoContent),
             Meaning::NothingMore => self.end(CloseReason::Ended),
-            Meaning::Redirect {
-                to,
-                permanent,
-                becomes_get,
-            } => self.follow(now, to, permanent, becomes_get),
-            Meaning::BadRedirect(error) => self.end(CloseReason::Failed(Error::Redirect(error))),
-            Meaning::Busy(retry_after) => self.phase = refusal(Some(retry_after)),
-            Meaning::Refused => self.phase = refusal(None),
-            Meaning::OtherType(found) => self.end(CloseReason::Failed(Error::ContentType(found))),
+            Meaning::Redirect(redirect) => self.follow(now, redirect),
+            Meaning::BadRedirect(error) => self.fail(Error::Redirect(error)),
+            Meaning::Busy(retry_after) => self.refuse(now, Refusal::Busy(status, retry_after)),
+            Meaning::Unauthorized if self.may_renew() => self.renew(now, status),
+            Meaning::Unauthorized | Meaning::Refused => self.refuse(now, Refusal::Status(status)),
+            Meaning::OtherType(found) => self.refuse(now, Refusal::ContentType(found)),
         }
     }
 
@@ -309,7 +347,11 @@ impl Machine {
                     self.settle_refusal(now);
                 }
             }
-            Phase::Waiting(_) | Phase::Asking | Phase::Closed => {}
+            Phase::Waiting(_)
+            | Phase::Renewing(_)
+            | Phase::Asking
+            | Phase::Draining(_)
+            | Phase::Closed => {}
         }
     }
 
@@ -323,57 +365,116 @@ impl Machine {
         match self.phase {
             Phase::Asking => self.lose(now, error, Duration::ZERO),
             Phase::Streaming => {
-                // What came before the break is the program's, and may close the client.
-                while matches!(self.phase, Phase::Streaming) && self.decode_one() {}
-                if matches!(self.phase, Phase::Streaming) {
-                    self.lose(now, error, Duration::ZERO);
-                }
+                let error = Some(error);
+                self.phase = Phase::Draining(Loss { at: now, error });
             }
             Phase::Refusal { .. } => self.settle_refusal(now),
-            Phase::Waiting(_) | Phase::Closed => {}
+            Phase::Waiting(_) | Phase::Renewing(_) | Phase::Draining(_) | Phase::Closed => {}
         }
     }
 
     /// The program wants another connection, after the usual delay; no item tells of it. Without effect while waiting for
     /// one anyway.
     pub fn restart(&mut self, now: Duration) {
-        if self.needs_connection() {
-            while matches!(self.phase, Phase::Streaming) && self.decode_one() {}
-            if !matches!(self.phase, Phase::Closed) {
-                let delay = self.backoff.delay(Duration::ZERO, &self.options);
-                self.wait(now + delay);
+        match self.phase {
+            Phase::Streaming => {
+                let error = None;
+                self.phase = Phase::Draining(Loss { at: now, error });
             }
+            Phase::Asking | Phase::Refusal { .. } => self.wait_as_usual(now),
+            Phase::Waiting(_) | Phase::Renewing(_) | Phase::Draining(_) | Phase::Closed => {}
         }
     }
 
-    /// The program wants no more.
+    /// The program wants no more. 9.2.3 and 9.2.6 dispatch nothing once `readyState` is CLOSED: what was read and not yet taken is
+    /// dropped, and [`Machine::last_event_id`] stays that of the last event taken.
     pub fn close(&mut self) {
         if !matches!(self.phase, Phase::Closed) {
+            self.items.clear();
             self.end(CloseReason::Asked);
         }
     }
 
-    /// Moves one item from the decoder into the queue; false when there is none.
+    /// A connection is due: its headers first, if there is a callback for them and no redirect that they were already got for.
+    fn begin(&mut self, now: Duration) -> Step {
+        if std::mem::take(&mut self.renews) {
+            self.phase = Phase::Renewing(now.saturating_add(self.options.renew_max));
+            return Step::Renew(self.refusal.map_or(Renewal::Connect, Renewal::Refused));
+        }
+        self.phase = Phase::Asking;
+        self.heard = now;
+        let id = self.decoder.last_event_id();
+        Step::Connect(Box::new(self.target.attempt(
+            &self.options,
+            &self.renewed,
+            id,
+        )))
+    }
+
+    /// 9.2.3, "announce the connection".
+    fn open(&mut self, now: Duration, headers: &HeaderMap) {
+        self.phase = Phase::Streaming;
+        self.opened = now;
+        self.fruitful = false;
+        self.refused = 0;
+        if let Some(memory) = &mut self.memory {
+            memory.handle_connection();
+        }
+        self.items.push_back(Item::Open(Opened {
+            url: self.target.url().clone(),
+            headers: headers.clone(),
+        }));
+    }
+
+    /// Takes one line's worth from the decoder, which may make an item of it; false when it needs more bytes.
     fn decode_one(&mut self) -> bool {
-        use tidewire_codec::Item as Decoded;
-        let item = match self.decoder.next_item() {
+        use tidewire_codec::ItemRef as Decoded;
+        let event = match self.decoder.next_item() {
             Ok(None) => return false,
-            Ok(Some(item)) => item.into_owned(),
+            Ok(Some(Decoded::Event(event))) => event.into_owned(),
+            Ok(Some(Decoded::Comment(text))) => {
+                if self.options.comments {
+                    self.items.push_back(Item::Comment(text.to_owned()));
+                }
+                return true;
+            }
+            Ok(Some(Decoded::Retry(ms))) => {
+                let retry = self.take_retry(ms);
+                self.items.push_back(Item::Retry(retry));
+                return true;
+            }
             Err(error) => {
-                self.end(CloseReason::Failed(Error::Decode(error)));
+                self.fail(Error::Decode(error));
                 return true;
             }
         };
-        let item = match item {
-            Decoded::Event(event) => {
-                self.fruitful = true;
-                Item::Event(event)
-            }
-            Decoded::Comment(text) => Item::Comment(text),
-            Decoded::Retry(ms) => Item::Retry(self.take_retry(ms)),
-        };
-        self.items.push_back(item);
+        self.take_event(event);
         true
+    }
+
+    fn take_event(&mut self, event: Event) {
+        // An event that names no id itself, or the empty one, cannot be told from another: it is never a repeat.
+        if self.decoder.event_had_id()
+            && !event.last_event_id.is_empty()
+            && let Some(memory) = &mut self.memory
+            && memory.is_repeat(&event)
+        {
+            return;
+        }
+        self.fruitful = true;
+        let ends = self.options.ends.as_ref();
+        let mark = ends.and_then(|ends| ends.mark(&event.event_type, &event.data));
+        let (is_given, is_last) = match mark {
+            Some(EndMark::Data(_)) => (false, true),
+            Some(EndMark::Type(_)) => (true, true),
+            None => (true, false),
+        };
+        if is_given {
+            self.items.push_back(Item::Event(event));
+        }
+        if is_last {
+            self.end(CloseReason::Ended);
+        }
     }
 
     /// 9.2.6 sets no bound to `retry`; hot loops and clients that never come back are bounded here.
@@ -390,47 +491,76 @@ impl Machine {
         self.items.push_back(Item::Closed(reason));
     }
 
-    /// The connection is gone; whether another follows is the error's to say.
-    fn lose(&mut self, now: Duration, error: Error, floor: Duration) {
-        let was_open = matches!(self.phase, Phase::Streaming);
-        if was_open
-            && (self.fruitful || now.saturating_sub(self.opened) >= self.options.backoff_max)
-        {
+    fn fail(&mut self, error: Error) {
+        self.end(CloseReason::Failed(error));
+    }
+
+    /// All that the lost connection brought was taken.
+    fn settle_loss(&mut self) {
+        let Phase::Draining(loss) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            unreachable!("called in this phase only");
+        };
+        // 9.2.6: an event without its blank line is discarded. Where there is no next connection that brings it, that is said.
+        let is_cut = self.decoder.finish();
+        if self.fruitful || loss.at.saturating_sub(self.opened) >= self.options.backoff_max {
             self.backoff.handle_success();
         }
+        match (loss.error, &self.options.ends) {
+            (None, _) => self.wait_as_usual(loss.at),
+            (Some(Error::Ended), Some(ends)) => match is_cut || ends.required {
+                true => self.fail(Error::Unfinished),
+                false => self.end(CloseReason::Ended),
+            },
+            (Some(error), _) => self.lose(loss.at, error, Duration::ZERO),
+        }
+    }
+
+    /// There is no connection; whether another follows is the error's to say. `floor` is what the server asked to wait.
+    fn lose(&mut self, now: Duration, error: Error, floor: Duration) {
         self.backoff.handle_failure();
         let exhausted = self
             .options
             .failures_max
             .is_some_and(|max| self.backoff.failures() >= max);
-        if exhausted || !error.is_temporary() {
-            self.end(CloseReason::Failed(error));
-            return;
+        if exhausted || !error.is_temporary() || self.options.ends.is_some() {
+            return self.fail(error);
         }
-        let delay = self
-            .backoff
-            .delay(floor.min(self.options.retry_max), &self.options);
+        let floor = floor.min(self.options.retry_max);
+        let delay = self.backoff.delay(floor, &self.options);
         self.items.push_back(Item::Reconnecting { error, delay });
+        self.wait(now.saturating_add(delay));
+    }
+
+    fn wait_as_usual(&mut self, now: Duration) {
+        let delay = self.backoff.delay(Duration::ZERO, &self.options);
         self.wait(now.saturating_add(delay));
     }
 
     fn wait(&mut self, due: Duration) {
         self.decoder.finish();
         self.target = self.base.clone();
+        self.renews = self.options.renew.is_some();
         self.phase = Phase::Waiting(due);
+    }
+
+    /// The answer is no stream; its body says why.
+    fn refuse(&mut self, now: Duration, why: Refusal) {
+        self.phase = Phase::Refusal {
+            why,
+            body: Vec::new(),
+            until: now.saturating_add(DETAIL_WAIT_MAX),
+        };
     }
 
     /// The refusal's body was read as far as it will be.
     fn settle_refusal(&mut self, now: Duration) {
-        let Phase::Refusal {
-            status, busy, body, ..
-        } = std::mem::replace(&mut self.phase, Phase::Asking)
+        let Phase::Refusal { why, body, .. } = std::mem::replace(&mut self.phase, Phase::Closed)
         else {
             unreachable!("called in this phase only");
         };
         let detail = String::from_utf8_lossy(&body).into_owned();
-        match busy {
-            Some(retry_after) => {
+        match why {
+            Refusal::Busy(status, retry_after) => {
                 let error = Error::Busy {
                     status,
                     retry_after,
@@ -438,85 +568,36 @@ impl Machine {
                 };
                 self.lose(now, error, retry_after.unwrap_or_default());
             }
-            None => self.end(CloseReason::Failed(Error::Status { status, detail })),
+            Refusal::Status(status) => self.fail(Error::Status { status, detail }),
+            Refusal::ContentType(found) => self.fail(Error::ContentType { found, detail }),
         }
     }
 
-    /// 9.2.3: a permanent redirect changes where reconnects go, a temporary one does not.
-    fn follow(&mut self, now: Duration, to: Url, permanent: bool, becomes_get: bool) {
-        let target = &mut self.target;
-        target.redirects += 1;
-        if target.redirects > self.options.redirects_max {
+    fn may_renew(&self) -> bool {
+        self.options.renew.is_some() && self.refused < self.options.refused_max
+    }
+
+    /// The server does not take the headers any more. The callback is asked again, at once for the first time in a row: a token
+    /// that has just run out is no fault of anybody's.
+    fn renew(&mut self, now: Duration, status: StatusCode) {
+        self.refused += 1;
+        self.refusal = Some(status);
+        match self.refused {
+            1 => self.wait(now),
+            _ => self.wait_as_usual(now),
+        }
+    }
+
+    fn follow(&mut self, now: Duration, redirect: Redirect) {
+        // Fetch, "HTTP-redirect fetch": "If request's redirect count is 20, then return a network error."
+        if self.target.redirects() >= self.options.redirects_max {
             let error = RedirectError::TooMany(self.options.redirects_max);
-            return self.end(CloseReason::Failed(Error::Redirect(error)));
+            return self.fail(Error::Redirect(error));
         }
-        target.foreign |= to.origin() != target.url.origin();
-        target.permanent &= permanent;
-        if becomes_get && target.method != Method::HEAD {
-            target.method = Method::GET;
-            target.body = Bytes::new();
-        }
-        target.url = to;
-        if target.permanent {
-            self.base = Target {
-                redirects: 0,
-                ..target.clone()
-            };
+        self.target.follow(redirect);
+        if let Some(base) = self.target.permanent() {
+            self.base = base;
         }
         self.phase = Phase::Waiting(now);
-    }
-
-    fn attempt(&self) -> Attempt {
-        let mut headers = self.options.headers.clone();
-        headers
-            .entry(ACCEPT)
-            .or_insert(HeaderValue::from_static("text/event-stream"));
-        headers
-            .entry(CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
-        headers
-            .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(AGENT));
-        if self.target.foreign {
-            headers.remove(AUTHORIZATION);
-            headers.remove(COOKIE);
-        }
-        if self.target.method == Method::GET && self.options.method != Method::GET {
-            headers.remove(CONTENT_TYPE);
-        }
-        headers.remove(CONTENT_LENGTH);
-        headers.remove(LAST_EVENT_ID);
-        // 9.2.2: "If the EventSource object's last event ID string is not the empty string", "UTF-8 encoded". An id with
-        // control characters fits in no header; it is left out.
-        if let Ok(id) = HeaderValue::from_bytes(self.last_event_id().as_bytes())
-            && !id.is_empty()
-        {
-            headers.insert(LAST_EVENT_ID, id);
-        }
-        let Target {
-            url, method, body, ..
-        } = &self.target;
-        Attempt {
-            url: url.clone(),
-            method: method.clone(),
-            headers,
-            body: body.clone(),
-        }
-    }
-}
-
-const AGENT: &str = concat!("tidewire-client/", env!("CARGO_PKG_VERSION"));
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-impl Target {
-    fn first(options: &Options) -> Self {
-        Self {
-            url: options.url.clone(),
-            method: options.method.clone(),
-            body: options.body.clone(),
-            redirects: 0,
-            permanent: true,
-            foreign: false,
-        }
     }
 }

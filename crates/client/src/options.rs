@@ -1,5 +1,6 @@
 //! What a client is told before it starts. Not here: what changes while it runs.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,8 +9,9 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use tidewire_codec::{EventId, Limits};
 use url::Url;
 
-use crate::BuildError;
+use crate::renew::bearer_value;
 use crate::transport::Transport;
+use crate::{BuildError, Ends, RenewHeaders};
 
 /// The settings of one client.
 #[derive(Clone, Debug)]
@@ -48,6 +50,23 @@ pub struct Options {
     pub limits: Limits,
     /// How connections are made: TLS, the version of HTTP, proxies.
     pub transport: Transport,
+    /// Gives headers before each connection, in place of those of the same names in [`Options::headers`]. They never go to another origin.
+    /// Default: none.
+    pub renew: Option<RenewHeaders>,
+    /// How long that may take. Default 30 s; longer is a temporary failure.
+    pub renew_max: Duration,
+    /// How often in a row a 401 or 403 makes the callback be asked again, at once for the first time and after the usual delays from then on.
+    /// Default 1: refused twice is refused.
+    pub refused_max: u32,
+    /// Gives comments to the program. Default false, as in EventSource: they are heartbeats as a rule.
+    pub comments: bool,
+    /// Drops events that came before over an earlier connection, with the same id, type and data, among the last so many: for servers
+    /// that replay from the last event id on instead of after it. Default: none is dropped, for a server may mean to say the same again.
+    /// An event that names no id itself is never dropped, nor one that came twice over one connection.
+    pub dedup: Option<NonZeroUsize>,
+    /// Makes it a finite stream, which is asked for once, ends, and is never asked for again. Default: an EventSource, which ends with 204
+    /// only.
+    pub ends: Option<Ends>,
 }
 
 impl Options {
@@ -75,6 +94,12 @@ impl Options {
             redirects_max: 20,
             limits: Limits::default(),
             transport: Transport::default(),
+            renew: None,
+            renew_max: Duration::from_secs(30),
+            refused_max: 1,
+            comments: false,
+            dedup: None,
+            ends: None,
         })
     }
 
@@ -100,9 +125,7 @@ impl Options {
     /// # Errors
     /// When the token cannot be sent.
     pub fn bearer_token(&mut self, token: &str) -> Result<(), BuildError> {
-        let value = HeaderValue::from_str(&format!("Bearer {token}"));
-        let mut value = value.map_err(|_| BuildError::Header("authorization".to_owned()))?;
-        value.set_sensitive(true);
+        let value = bearer_value(token)?;
         self.headers.insert(AUTHORIZATION, value);
         Ok(())
     }

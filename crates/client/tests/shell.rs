@@ -4,7 +4,13 @@
 
 use std::time::Duration;
 
-use tidewire_client::{BuildError, Builder, CloseReason, Error, EventSource, Item, State};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tidewire_client::{
+    BuildError, Builder, CloseReason, Dispatcher, Error, EventSource, FiniteStream, Item,
+    RenewError, Renewal, State, bearer,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -22,18 +28,18 @@ enum Then {
 }
 
 /// One answer: bytes, and what comes after them.
-type Answer = (String, Then);
+type Reply = (String, Then);
 
 struct Server {
     url: String,
-    /// The head of each request, lower case.
+    /// The head of each request, lower case, and its body.
     requests: mpsc::UnboundedReceiver<String>,
     /// One for each held connection that the client has dropped.
     dropped: mpsc::UnboundedReceiver<()>,
 }
 
 impl Server {
-    async fn start(answers: Vec<Answer>) -> Self {
+    async fn start(answers: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/s?x=1#f", listener.local_addr().unwrap());
         let (requests_to, requests) = mpsc::unbounded_channel();
@@ -73,7 +79,7 @@ impl Server {
 
 async fn serve(
     mut socket: TcpStream,
-    (bytes, then): Answer,
+    (bytes, then): Reply,
     requests: mpsc::UnboundedSender<String>,
     dropped: mpsc::UnboundedSender<()>,
 ) {
@@ -81,7 +87,14 @@ async fn serve(
     while !head.ends_with(b"\r\n\r\n") {
         head.push(socket.read_u8().await.unwrap());
     }
-    let _ = requests.send(String::from_utf8(head).unwrap().to_ascii_lowercase());
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let len = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |len| len.parse().unwrap());
+    let mut body = vec![0; len];
+    socket.read_exact(&mut body).await.unwrap();
+    let _ = requests.send(head + &String::from_utf8(body).unwrap());
     socket.write_all(bytes.as_bytes()).await.unwrap();
     if matches!(then, Then::Hold) {
         let mut rest = Vec::new();
@@ -109,7 +122,7 @@ async fn opened(source: &mut EventSource) {
     assert!(matches!(item, Item::Open(_)), "{item:?}");
 }
 
-fn answer(bytes: impl Into<String>, then: Then) -> Answer {
+fn answer(bytes: impl Into<String>, then: Then) -> Reply {
     (bytes.into(), then)
 }
 
@@ -390,4 +403,341 @@ async fn a_redirect_to_https_ends_a_build_without_tls() {
         next(&mut source).await,
         Item::Closed(CloseReason::Failed(Error::TlsUnsupported))
     );
+}
+
+#[tokio::test]
+async fn headers_are_asked_for_and_a_refusal_asks_again() {
+    let mut server = Server::start(vec![
+        answer("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", Then::Hold),
+        answer(format!("{STREAM}data: 1\n\n"), Then::Close),
+        answer(format!("{STREAM}data: 2\n\n"), Then::Hold),
+    ])
+    .await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let mut source = server
+        .source()
+        .renew(move |why| {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::task::yield_now().await;
+                match (number, why) {
+                    (0, Renewal::Connect) => Err(RenewError::temporary("not yet")),
+                    (1, Renewal::Connect) => bearer("old"),
+                    (2, Renewal::Refused(status)) if status == 401 => bearer("new"),
+                    (3, Renewal::Connect) => bearer("newer"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+        .build()
+        .unwrap();
+    assert!(matches!(
+        next(&mut source).await,
+        Item::Reconnecting {
+            error: Error::Renew(_),
+            ..
+        }
+    ));
+    opened(&mut source).await;
+    assert!(server.request().await.contains("bearer old\r\n"));
+    assert!(server.request().await.contains("bearer new\r\n"));
+    assert_eq!(data(&mut source).await, "1");
+    assert!(matches!(next(&mut source).await, Item::Reconnecting { .. }));
+    opened(&mut source).await;
+    assert!(server.request().await.contains("bearer newer\r\n"));
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn a_question_for_headers_is_dropped_with_its_client() {
+    struct Dropped(Arc<AtomicUsize>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let asking = || {
+        let guard = Arc::clone(&dropped);
+        let mut source = EventSource::builder("http://127.0.0.1:1/")
+            .renew(move |_| {
+                let guard = Dropped(Arc::clone(&guard));
+                async move {
+                    std::future::pending::<()>().await;
+                    drop(guard);
+                    bearer("t")
+                }
+            })
+            .build()
+            .unwrap();
+        let closer = source.closer();
+        (source, closer)
+    };
+    let (mut source, _) = asking();
+    assert!(
+        timeout(Duration::from_millis(10), source.next())
+            .await
+            .is_err()
+    );
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    drop(source);
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+
+    let (mut source, closer) = asking();
+    let closed = tokio::spawn(async move {
+        let item = source.next().await;
+        (item, source)
+    });
+    tokio::task::yield_now().await;
+    closer.close();
+    let (item, _source) = timeout(Duration::from_secs(10), closed)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(item, Some(Item::Closed(CloseReason::Asked)));
+    assert_eq!(dropped.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn it_is_closed_from_elsewhere_wherever_it_is() {
+    let stream = || answer(format!("{STREAM}data: 1\n\ndata: 2\n\n"), Then::Hold);
+    let mut server = Server::start(vec![stream(), stream()]).await;
+    // While it waits for bytes.
+    let mut source = server.source().build().unwrap();
+    let closer = source.closer();
+    let task = tokio::spawn(async move {
+        let mut items = Vec::new();
+        while let Some(item) = source.next().await {
+            items.push(item);
+        }
+        items
+    });
+    server.request().await;
+    closer.clone().close();
+    let items = timeout(Duration::from_secs(10), task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(items.last(), Some(&Item::Closed(CloseReason::Asked)));
+    server.dropped.recv().await.unwrap();
+
+    // In a handler: the event after it is not given any more.
+    let mut source = server.source().build().unwrap();
+    let closer = source.closer();
+    let mut seen = Vec::new();
+    let mut dispatcher = Dispatcher::new().on("message", |event| {
+        seen.push(event.data.clone());
+        closer.close();
+    });
+    let reason = timeout(Duration::from_secs(10), source.run(&mut dispatcher));
+    assert_eq!(reason.await.unwrap(), CloseReason::Asked);
+    drop(dispatcher);
+    assert_eq!(seen, ["1"]);
+    assert_eq!(source.state(), State::Closed);
+}
+
+#[tokio::test]
+async fn handlers_are_called_by_type() {
+    let server = Server::start(vec![
+        answer(
+            format!("{STREAM}data: m\n\nevent: a\ndata: 1\n\nevent: b\ndata: 2\n\nevent: error\ndata: 3\n\n"),
+            Then::Close,
+        ),
+        answer("HTTP/1.1 204 No Content\r\n\r\n", Then::Close),
+    ])
+    .await;
+    let mut source = server.source().build().unwrap();
+    let seen = std::sync::Mutex::new(Vec::new());
+    let note = |name: &str, text: &str| seen.lock().unwrap().push(format!("{name} {text}"));
+    let mut dispatcher = Dispatcher::new()
+        .on("a", |event| note("first", &event.data))
+        .on("a", |event| note("second", &event.data))
+        .on("message", |event| note("message", &event.data))
+        .on("open", |_| panic!("no event of the stream"))
+        .otherwise(|event| note("other", &event.data))
+        .on_open(|_| note("open", ""))
+        .on_reconnecting(|error, _| note("lost", &error.to_string()));
+    let reason = timeout(Duration::from_secs(10), source.run(&mut dispatcher));
+    assert_eq!(reason.await.unwrap(), CloseReason::Ended);
+    drop(dispatcher);
+    assert_eq!(
+        seen.into_inner().unwrap(),
+        [
+            "open ",
+            "message m",
+            "first 1",
+            "second 1",
+            "other 2",
+            "other 3",
+            "lost the server ended the stream"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_answer_is_asked_for_once_and_read_to_its_end() {
+    let mut server = Server::start(vec![
+        answer(
+            format!("{CHUNKED}23\r\ndata: {{\"a\":1}}\n\ndata: {{\"error\":{{}}}}\n\n\r\ne\r\ndata: [DONE]\n\n\r\n"),
+            Then::Hold,
+        ),
+        answer(format!("{CHUNKED}9\r\ndata: 1\n\n\r\n"), Then::Close),
+    ])
+    .await;
+    let mut whole = FiniteStream::post(&server.url)
+        .bearer_token("k")
+        .json("{}")
+        .ends_at_data("[DONE]")
+        .send()
+        .await
+        .unwrap();
+    let request = server.request().await;
+    assert!(request.starts_with("post /s?x=1 http/1.1\r\n"), "{request}");
+    assert!(
+        request.contains("\r\ncontent-type: application/json\r\n"),
+        "{request}"
+    );
+    assert!(request.ends_with("\r\n\r\n{}"), "{request}");
+    assert_eq!(whole.headers()["transfer-encoding"], "chunked");
+    for data in ["{\"a\":1}", "{\"error\":{}}"] {
+        assert_eq!(whole.next_event().await.unwrap().unwrap().data, data);
+    }
+    assert_eq!(whole.next_event().await, Ok(None));
+    assert_eq!(whole.next_event().await, Ok(None));
+    timeout(Duration::from_secs(10), server.dropped.recv())
+        .await
+        .expect("its connection goes at the mark, before the answer is dropped")
+        .unwrap();
+
+    let mut cut = FiniteStream::post(&server.url).send().await.unwrap();
+    assert_eq!(cut.next_event().await.unwrap().unwrap().data, "1");
+    assert!(matches!(cut.next_event().await, Err(Error::Cut(_))));
+    assert_eq!(cut.next_event().await, Ok(None));
+    server.request().await;
+    assert!(
+        server.requests.try_recv().is_err(),
+        "never a second request"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_says_why() {
+    let reply = |status: &str, kind: &str, body: &str| {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nRetry-After: 7\r\n");
+        answer(
+            format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
+            Then::Hold,
+        )
+    };
+    let json = "application/json";
+    let server = Server::start(vec![
+        reply("401 No", json, "{\"error\": \"bad key\"}"),
+        reply("429 Slow", json, "{\"error\": \"slow down\"}"),
+        reply("200 OK", json, "{\"choices\": []}"),
+        answer("HTTP/1.1 204 No Content\r\n\r\n", Then::Close),
+    ])
+    .await;
+    // status, temporary, retry after, message
+    let table = [
+        (
+            Some(401),
+            false,
+            None,
+            "the server answered 401 Unauthorized: {\"error\": \"bad key\"}",
+        ),
+        (
+            Some(429),
+            true,
+            Some(Duration::from_secs(7)),
+            "the server answered 429 Too Many Requests and asks to wait 7 s: {\"error\": \"slow down\"}",
+        ),
+        (
+            Some(200),
+            false,
+            None,
+            "the answer is application/json, not text/event-stream: {\"choices\": []}",
+        ),
+        (None, false, None, "the server has nothing to send (204)"),
+    ];
+    for (status, temporary, retry_after, message) in table {
+        let error = FiniteStream::post(&server.url)
+            .send()
+            .await
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(error.status().map(|status| status.as_u16()), status);
+        assert_eq!(error.is_temporary(), temporary, "{message}");
+        assert_eq!(error.retry_after(), retry_after, "{message}");
+        assert_eq!(error.to_string(), message);
+    }
+    let error = FiniteStream::post("nonsense")
+        .send()
+        .await
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Build(BuildError::Url(_))),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_date_in_retry_after_is_measured_also_where_the_answer_has_none() {
+    let long_ago = "HTTP/1.1 503 Busy\r\nRetry-After: Sat, 21 Nov 2020 09:00:00 GMT\r\nContent-Length: 0\r\n\r\n";
+    let far_ahead = long_ago.replace("Sat, 21 Nov 2020", "Thu, 21 Nov 2999");
+    let server = Server::start(vec![
+        answer(long_ago, Then::Hold),
+        answer(far_ahead, Then::Hold),
+    ])
+    .await;
+    let mut source = server.source().build().unwrap();
+    for far in [false, true] {
+        match next(&mut source).await {
+            Item::Reconnecting {
+                error:
+                    Error::Busy {
+                        retry_after: Some(after),
+                        ..
+                    },
+                delay,
+            } => {
+                assert_eq!(after.is_zero(), !far, "{after:?}");
+                assert_eq!(delay >= Duration::from_secs(3600), far, "{delay:?}");
+            }
+            item => panic!("{item:?}"),
+        }
+    }
+}
+
+/// Nothing is spawned: whatever a client is doing, it is done with the client.
+#[tokio::test]
+async fn no_task_outlives_a_client() {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let server = Server::start(vec![
+        answer(format!("{STREAM}data: 1\n\n"), Then::Hold),
+        answer("", Then::Hold),
+        answer(format!("{STREAM}data: 1\n\n"), Then::Hold),
+    ])
+    .await;
+    let before = metrics.num_alive_tasks();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut source = server.source().build().unwrap();
+        let _ = timeout(Duration::from_millis(100), async {
+            while !matches!(source.next().await, Some(Item::Event(_))) {}
+        })
+        .await;
+        clients.push(source);
+    }
+    let answer = FiniteStream::get(&server.url).send().await.unwrap();
+    // The server has a task for each connection.
+    assert_eq!(metrics.num_alive_tasks(), before + 2);
+    drop((clients, answer));
+    let gone = timeout(Duration::from_secs(10), async {
+        while metrics.num_alive_tasks() > before - 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    gone.await.expect("no task is left");
 }

@@ -92,6 +92,8 @@ pub struct Decoder {
     last_id: Slot,
     /// The block's event was handed out and may still be borrowed; its buffers are cleared with the next call.
     handed_out: bool,
+    /// The block that ended last had an id of its own.
+    had_id: bool,
     failed: Option<DecodeError>,
 }
 
@@ -177,6 +179,12 @@ impl Decoder {
         self.last_id.as_str(self.text.as_str())
     }
 
+    /// True when the event handed out last named an id itself, false when it carries one that stood before.
+    #[must_use]
+    pub fn event_had_id(&self) -> bool {
+        self.had_id
+    }
+
     /// The memory that the decoder holds, in bytes.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
@@ -247,7 +255,8 @@ impl Decoder {
     #[inline]
     fn end_block(&mut self) -> bool {
         // The last event ID string is set also where nothing is dispatched for want of data.
-        if self.id.is_present() {
+        self.had_id = self.id.is_present();
+        if self.had_id {
             std::mem::swap(&mut self.last_id, &mut self.id);
             self.id.clear();
         }

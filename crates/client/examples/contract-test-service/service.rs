@@ -170,6 +170,7 @@ fn start(service: &Service, body: &[u8]) -> Answer {
 
 fn source(start: Start) -> Result<EventSource, String> {
     let mut builder = EventSource::builder(&start.stream_url).options(|options| {
+        options.comments = true;
         // Test suites measure.
         options.jitter = false;
         if let Some(ms) = start.initial_delay_ms {

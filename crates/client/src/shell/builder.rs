@@ -2,13 +2,15 @@
 
 mod transport;
 
+use std::future::Future;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method};
 use tidewire_codec::{EventId, Limits};
 
-use crate::{BuildError, EventSource, Options};
+use crate::{BuildError, EventSource, Options, RenewError, RenewHeaders, Renewal};
 
 /// The settings of an [`EventSource`]; [`Options`] says what each means and its default.
 #[derive(Clone, Debug)]
@@ -95,6 +97,41 @@ impl Builder {
     /// What the stream may make this client hold.
     pub fn limits(self, limits: Limits) -> Self {
         self.with(|options| options.limits = limits)
+    }
+
+    /// Asks for headers before each connection, and again when they are refused ([`Options::renew`]).
+    ///
+    /// ```no_run
+    /// # async fn token(fresh: bool) -> std::io::Result<String> { Ok(String::new()) }
+    /// # fn example() -> Result<(), tidewire_client::BuildError> {
+    /// use tidewire_client::{EventSource, RenewError, Renewal, bearer};
+    ///
+    /// let source = EventSource::builder("http://127.0.0.1:8080/topics/clock")
+    ///     .renew(|why| async move {
+    ///         let fresh = matches!(why, Renewal::Refused(_));
+    ///         let token = token(fresh).await.map_err(RenewError::temporary)?;
+    ///         bearer(&token)
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn renew<F, R>(self, renew: F) -> Self
+    where
+        F: Fn(Renewal) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<HeaderMap, RenewError>> + Send + 'static,
+    {
+        self.with(|options| options.renew = Some(RenewHeaders::new(renew)))
+    }
+
+    /// Gives comments to the program too.
+    pub fn comments(self, are_given: bool) -> Self {
+        self.with(|options| options.comments = are_given)
+    }
+
+    /// Drops what a server repeats after a reconnect, as far as it is among the last so many events; 0 drops nothing.
+    pub fn dedup(self, events_max: usize) -> Self {
+        self.with(|options| options.dedup = NonZeroUsize::new(events_max))
     }
 
     /// Changes any other option.

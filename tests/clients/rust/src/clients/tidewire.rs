@@ -5,7 +5,9 @@ use tidewire_client::{CloseReason, EventSource, Item};
 use crate::{Ask, Seen, Sight};
 
 pub async fn run(ask: Ask, sight: Sight) -> Result<(), String> {
-    let mut builder = EventSource::builder(&ask.url).method(ask.method.parse().map_err(text)?);
+    let mut builder = EventSource::builder(&ask.url)
+        .method(ask.method.parse().map_err(text)?)
+        .comments(true);
     for (name, value) in &ask.headers {
         builder = builder.header(name, value);
     }
