@@ -1,6 +1,9 @@
 // A real Chromium without a window, and what tests look at in the playground page.
 
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { temporaryFolder } from "./hub.js";
 
 const EXECUTABLE = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 
@@ -11,12 +14,12 @@ export const NO_BROWSER = !EXECUTABLE ? "chromium is not installed" : !playwrigh
 
 /**
  * A browser with nothing stored, closed after the test. `hosts` maps names to loopback: `{"evil.example": "127.0.0.1"}`;
- * `without` names flags of the driver's that are left out.
+ * `without` names flags of the driver's that are left out; in a network `namespace` it has that network alone.
  */
-export async function openBrowser(t, { hosts = {}, without = [] } = {}) {
+export async function openBrowser(t, { hosts = {}, without = [], namespace } = {}) {
   const rules = Object.entries(hosts).map(([name, address]) => `MAP ${name} ${address}`);
   const browser = await playwright.chromium.launch({
-    executablePath: EXECUTABLE,
+    executablePath: namespace ? inNamespace(t, namespace) : EXECUTABLE,
     ignoreDefaultArgs: without,
     args: [
       // Tests run as root in containers, where the sandbox cannot start; every page here is our own.
@@ -27,6 +30,12 @@ export async function openBrowser(t, { hosts = {}, without = [] } = {}) {
   });
   t.after(() => browser.close());
   return browser;
+}
+
+function inNamespace(t, namespace) {
+  const script = join(temporaryFolder(t), "chromium");
+  writeFileSync(script, `#!/bin/sh\nexec ip netns exec ${namespace} ${EXECUTABLE} "$@"\n`, { mode: 0o700 });
+  return script;
 }
 
 /** A tab; what the page did wrong is in `tab.faults`. */

@@ -79,16 +79,16 @@ export class Program {
   }
 }
 
-/** A hub on loopback. Kill it and `start` it again: it comes back on the same port, with the same data. */
+/** A hub, on loopback unless another address is given. Kill it and `start` it again: it comes back on the same port, with the same data. */
 export class Hub {
-  static async start(t, args = []) {
-    const hub = new Hub(t, args);
+  static async start(t, args = [], address = "127.0.0.1:0") {
+    const hub = new Hub(t, args, address);
     await hub.start();
     return hub;
   }
 
-  constructor(t, args) {
-    Object.assign(this, { t, args, folder: temporaryFolder(t), address: "127.0.0.1:0" });
+  constructor(t, args, address) {
+    Object.assign(this, { t, args, folder: temporaryFolder(t), address });
   }
 
   async start() {

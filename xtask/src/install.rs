@@ -57,6 +57,11 @@ const REQUIREMENTS: &[Requirement] = &[
         purpose: "stands in front of the hub; Debian also starts it as a service, on port 80",
     },
     Requirement {
+        programs: &["ip"],
+        package: "iproute2",
+        purpose: "gives a browser a bad network of its own",
+    },
+    Requirement {
         programs: &["python3"],
         package: "python3-venv",
         purpose: "runs clients of the Mercure protocol from PyPI",
