@@ -33,7 +33,7 @@ impl Form {
 /// One event's bytes, ready for the wire, as one HTTP/1.1 chunk (RFC 9112, section 7.1): head, content, CRLF. The head is
 /// part of the shared bytes so that a delivery formats nothing; HTTP/1.0 and HTTP/2 take the content alone.
 ///
-/// The content ends with a blank line (NDJSON: a line feed), so any run of frames is a valid stream (invariant 3).
+/// The content ends with a blank line (a comment, and NDJSON: with a line feed), so any run of frames is a valid stream (invariant 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     chunk: &'a [u8],

@@ -143,7 +143,7 @@ mod tests {
         });
         let mut text = String::new();
         let mut piece = [0; 7];
-        while !text.ends_with("3\r\n:\n\n\r\n") {
+        while !text.ends_with("2\r\n:\n\r\n") {
             tokio::time::sleep(Duration::from_millis(2)).await;
             let more = tokio::time::timeout(Duration::from_secs(5), read.read(&mut piece));
             let count = more

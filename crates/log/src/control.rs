@@ -89,12 +89,12 @@ impl Control<'_> {
 
     fn encode_event_stream(&self, buf: &mut Vec<u8>) {
         let text = match self {
-            Self::Heartbeat => ":\n\n".to_owned(),
-            Self::Comment(comment) => return tidewire_codec::encode::encode_comment(buf, comment),
+            Self::Heartbeat => return encode_comment(buf, ""),
+            Self::Comment(comment) => return encode_comment(buf, comment),
             Self::Id(cursor) => format!("id: {cursor}\n\n"),
             Self::Retry(ms) => format!("retry: {ms}\n\n"),
             Self::Closing { reason } => {
-                tidewire_codec::encode::encode_comment(buf, &format!("closing: {reason}"));
+                encode_comment(buf, &format!("closing: {reason}"));
                 self.event_block()
             }
             _ => self.event_block(),
@@ -151,6 +151,13 @@ impl Control<'_> {
     }
 }
 
+/// A comment's lines, without the blank line that the codec ends a block with: fetch-event-source, httpx-sse and r3labs/sse take
+/// every blank line for an event's end and show their users an empty event at each heartbeat.
+fn encode_comment(buf: &mut Vec<u8>, text: &str) {
+    tidewire_codec::encode::encode_comment(buf, text);
+    buf.pop();
+}
+
 #[cfg(test)]
 mod tests {
     use tidewire_core::{Epoch, Position};
@@ -168,9 +175,9 @@ mod tests {
         };
         #[rustfmt::skip]
         let table = [
-            (Control::Heartbeat, Form::EventStream, ":\n\n"),
+            (Control::Heartbeat, Form::EventStream, ":\n"),
             (Control::Heartbeat, Form::Ndjson, "\n"),
-            (Control::Comment("a\nb"), Form::EventStream, ": a\n: b\n\n"),
+            (Control::Comment("a\nb"), Form::EventStream, ": a\n: b\n"),
             (Control::Retry(300), Form::Labelled, "retry: 300\n\n"),
             (Control::Id(at), Form::EventStream, "id: #5-7\n\n"),
             (Control::At(at), Form::EventStream, "event: tidewire.at\nid: #5-7\ndata: \n\n"),
@@ -182,7 +189,7 @@ mod tests {
             (gap, Form::EventStream,
              "event: tidewire.gap\ndata: {\"asked\":\"#4-1\\n\",\"newest\":\"#5-7\",\"oldest\":\"#5-7\",\"reason\":\"epoch\"}\n\n"),
             (Control::Closing { reason: "drain" }, Form::EventStream,
-             ": closing: drain\n\nevent: tidewire.closing\ndata: {\"reason\":\"drain\"}\n\n"),
+             ": closing: drain\nevent: tidewire.closing\ndata: {\"reason\":\"drain\"}\n\n"),
         ];
         for (control, form, want) in table {
             let encoded = control.encode(form);

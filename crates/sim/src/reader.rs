@@ -66,14 +66,19 @@ impl Reader {
     /// If they are no stream of ours.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Vec<Told>, String> {
         self.open.extend_from_slice(bytes);
-        let end: &[u8] = match self.form {
-            Form::Ndjson => b"\n",
-            _ => b"\n\n",
-        };
         let mut told = Vec::new();
         let open = std::mem::take(&mut self.open);
         let mut rest = &open[..];
-        while let Some(at) = rest.windows(end.len()).position(|window| window == end) {
+        loop {
+            // Comments are lines of their own, without a blank line.
+            let end: &[u8] = match self.form {
+                Form::Ndjson => b"\n",
+                _ if rest.starts_with(b":") => b"\n",
+                _ => b"\n\n",
+            };
+            let Some(at) = rest.windows(end.len()).position(|window| window == end) else {
+                break;
+            };
             let (block, after) = rest.split_at(at + end.len());
             let block = std::str::from_utf8(block).map_err(|error| error.to_string())?;
             let item = match self.form {

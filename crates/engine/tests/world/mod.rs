@@ -185,12 +185,19 @@ impl PipeSink {
         std::mem::take(&mut self.0.borrow_mut().text)
     }
 
-    /// What it took since it was last asked, a word a block: an event's data, `open`, `at`, `gap:<reason>`, `id`, `:` for a
-    /// comment. Of an id its position is shown.
+    /// What it took since it was last asked, a word a block: an event's data, `open`, `at`, `gap:<reason>`, `id`; and a word a
+    /// comment, which is one line. Of an id its position is shown.
     pub(crate) fn words(&self) -> String {
         let text = self.take();
-        let words: Vec<_> = text.split("\n\n").filter(|b| !b.is_empty()).collect();
-        words.into_iter().map(word).collect::<Vec<_>>().join(" ")
+        let mut words = Vec::new();
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let end = if rest.starts_with(':') { "\n" } else { "\n\n" };
+            let (frame, after) = rest.split_once(end).expect("whole frames");
+            words.push(word(frame));
+            rest = after;
+        }
+        words.join(" ")
     }
 }
 

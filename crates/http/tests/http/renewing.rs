@@ -74,11 +74,8 @@ fn a_mercure_client_hears_of_its_end_by_comments() {
         let stream = Stream::open(&server, kind, "/.well-known/mercure?topic=a", &token);
         let text = stream.rest();
         let (before, _) = text.split_once(": expiring: in ").unwrap();
-        assert!(before.starts_with(":\n\nid: "), "{kind:?} {text}");
-        assert!(
-            text.ends_with("\n\n: closing: grant\n\n"),
-            "{kind:?} {text}"
-        );
+        assert!(before.starts_with(":\nid: "), "{kind:?} {text}");
+        assert!(text.ends_with("\n: closing: grant\n"), "{kind:?} {text}");
         assert!(!text.contains("event:"), "{kind:?} {text}");
     }
 }

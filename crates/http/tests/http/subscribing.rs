@@ -35,7 +35,7 @@ fn a_stream_byte_for_byte() {
     );
     assert_eq!(
         masked(&body, "\"stream\":\"", "\""),
-        ":\n\n\
+        ":\n\
          event: tidewire.open\nid: #5-0\ndata: {\"stream\":\"...\"}\n\n\
          id: #5-1\ndata: e1\n\n"
     );
@@ -45,14 +45,14 @@ fn a_stream_byte_for_byte() {
 fn the_head_and_a_comment_come_at_once() {
     let server = start();
     for (target, first) in [
-        ("/topics/quiet?checkpoint=off", ":\n\n".to_owned()),
+        ("/topics/quiet?checkpoint=off", ":\n".to_owned()),
         (
             "/topics/quiet?checkpoint=off&padding=10",
-            format!(": {}\n\n:\n\n", " ".repeat(10)),
+            format!(": {}\n:\n", " ".repeat(10)),
         ),
         (
             "/.well-known/mercure?topic=quiet",
-            ":\n\nid: #5-0\n\n".to_owned(),
+            ":\nid: #5-0\n\n".to_owned(),
         ),
     ] {
         let (_, body) = server.stream(target, "", &first);

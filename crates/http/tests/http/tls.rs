@@ -80,7 +80,7 @@ fn a_stream_follows_answers_on_its_connection_and_resumes() {
     let body = client.chunks_until("data: e2\n\n");
     assert_eq!(
         masked(&body, "\"stream\":\"", "\""),
-        ":\n\nevent: tidewire.open\nid: #5-0\ndata: {\"stream\":\"...\"}\n\nid: #5-1\ndata: e1\n\nid: #5-2\ndata: e2\n\n"
+        ":\nevent: tidewire.open\nid: #5-0\ndata: {\"stream\":\"...\"}\n\nid: #5-1\ndata: e1\n\nid: #5-2\ndata: e2\n\n"
     );
     assert_eq!(server.front.counters().taken_over, 1);
     drop(client);

@@ -99,7 +99,7 @@ impl Client {
         let answer = self.get(target);
         assert_eq!(answer.status(), 200);
         let mut body = answer.into_body();
-        assert_eq!(self.read_until(&mut body, ":\n\n"), ":\n\n");
+        assert_eq!(self.read_until(&mut body, ":\n"), ":\n");
         body
     }
 

@@ -97,7 +97,7 @@ fn streams_resume_and_are_told_of_gaps() {
         (masked(&text, "{\"stream\":\"", "\""), body)
     };
     let (text, mut body) = resume(&mut client, "#5-1", "three\n\n");
-    let open = ":\n\nevent: tidewire.open\nid: #5-1\ndata: {\"stream\":\"...\"}\n\n";
+    let open = ":\nevent: tidewire.open\nid: #5-1\ndata: {\"stream\":\"...\"}\n\n";
     assert_eq!(
         text,
         format!("{open}id: #5-2\ndata: two\n\nid: #5-3\ndata: three\n\n")
@@ -123,7 +123,7 @@ fn silent_streams_get_heartbeats() {
         ["a", "b"].map(|topic| client.subscribe(&format!("/topics/{topic}?checkpoint=off")));
     for _ in 0..3 {
         for body in &mut bodies {
-            assert_eq!(client.read_until(body, "\n\n"), ":\n\n");
+            assert_eq!(client.read_until(body, "\n"), ":\n");
         }
     }
 }
@@ -137,7 +137,7 @@ fn a_thousand_streams_get_every_event_in_order() {
         .map(|_| client.get("/topics/a?checkpoint=off").into_body())
         .collect();
     assert_eq!(server.front.subscribers(), 1000);
-    let mut want = ":\n\n".to_owned();
+    let mut want = ":\n".to_owned();
     for event in 1..=EVENTS {
         server.publish("a", &format!("event {event}"));
         want += &format!("id: #5-{event}\ndata: event {event}\n\n");
@@ -185,7 +185,7 @@ fn a_grant_or_a_life_ends_a_stream_alone() {
     std::thread::sleep(Duration::from_millis(250));
     let mut second = client.subscribe("/topics/a?checkpoint=off");
     let text = client.read_to_end(&mut first);
-    assert_eq!(text, ": closing: life\n\n");
+    assert_eq!(text, ": closing: life\n");
     server.publish("a", "still here");
     client.read_until(&mut second, "still here\n\n");
 }

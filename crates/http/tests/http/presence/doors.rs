@@ -44,7 +44,7 @@ fn a_subscriber_hears_of_itself_in_its_dialect() {
         .next()
         .unwrap();
     let encoded = id.replace(':', "%3A");
-    let event = text.split_once(":\n\n").unwrap().1;
+    let event = text.split_once(":\n").unwrap().1;
     let event = event.split_once("id: #5-1\ndata").unwrap().1;
     assert_eq!(
         format!("data{event}"),
