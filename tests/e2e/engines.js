@@ -1,11 +1,12 @@
 // Firefox and WebKit as Debian has them, driven by WebDriver's commands: WebKit over HTTP, Firefox over Marionette, which is what
-// geckodriver speaks to it.
+// geckodriver speaks to it; and Chromium behind the same face.
 
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 
+import { NO_BROWSER, openBrowser } from "./browser.js";
 import { Program, freePort, temporaryFolder, until } from "./hub.js";
 
 const find = (...paths) => paths.find(existsSync);
@@ -24,9 +25,29 @@ export const ENGINES = [
   },
 ];
 
+export const ALL_ENGINES = [{ name: "Chromium", open: openChromium, skip: NO_BROWSER }, ...ENGINES];
+
+async function openChromium(t) {
+  const browser = await openBrowser(t);
+  const context = await browser.newContext();
+  return {
+    async openTab(url) {
+      const page = await context.newPage();
+      await page.goto(url);
+      return {
+        // As text: a page's own policy may forbid it to make functions of texts.
+        evaluate: (run, ...args) => page.evaluate(`(${run})(...${JSON.stringify(args)})`),
+        reload: () => page.reload(),
+        close: () => page.close(),
+      };
+    },
+  };
+}
+
 /** Tabs of one window; commands go one after the other, for a session looks at one tab at a time. */
 class Browser {
   #last = Promise.resolve();
+  #home;
 
   constructor(command) {
     this.command = command;
@@ -40,6 +61,9 @@ class Browser {
 
   openTab(url) {
     return this.#inTurn(async () => {
+      // A new one is opened from one that is there; the first stays.
+      this.#home ??= await this.command("GetWindowHandle", {});
+      await this.command("SwitchToWindow", { handle: this.#home });
       const { handle } = await this.command("NewWindow", { type: "tab" });
       await this.command("SwitchToWindow", { handle });
       await this.command("Navigate", { url });
@@ -124,7 +148,7 @@ async function openWebKit(t) {
   const { sessionId } = await ask("POST", "/session", { capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options } } });
   t.after(() => ask("DELETE", `/session/${sessionId}`).catch(() => {}));
   const paths = {
-    NewWindow: ["POST", "/window/new"], SwitchToWindow: ["POST", "/window"], Navigate: ["POST", "/url"], ExecuteScript: ["POST", "/execute/sync"],
+    GetWindowHandle: ["GET", "/window"], NewWindow: ["POST", "/window/new"], SwitchToWindow: ["POST", "/window"], Navigate: ["POST", "/url"], ExecuteScript: ["POST", "/execute/sync"],
     Refresh: ["POST", "/refresh"], CloseWindow: ["DELETE", "/window"],
   };
   return new Browser((name, params) => {

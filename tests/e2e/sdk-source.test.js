@@ -1,37 +1,16 @@
 // One source of the browser SDK: what EventSource does, and what it does beyond that.
 
 import assert from "node:assert/strict";
-import http from "node:http";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { NO_BROWSER, openBrowser } from "./browser.js";
-import { Hub, NO_BINARY, listen, until } from "./hub.js";
+import { Hub, NO_BINARY, until } from "./hub.js";
 import { hubWithKeys, mint } from "./keys.js";
-import { burst, dataOf, expectAll, isOpen, openContext, openSdkTab, seen, subscribers } from "./sdk.js";
+import { burst, dataOf, expectAll, isOpen, openContext, openSdkTab, seen, startServer, subscribers } from "./sdk.js";
 
 const skip = NO_BINARY || NO_BROWSER;
-
-/** A server whose nth connection at a path is answered by the nth of its answers; what it was asked is in `asked`, what runs in `open`. */
-async function startServer(t, answers) {
-  const asked = {};
-  const open = new Set();
-  const server = http.createServer((request, response) => {
-    const { pathname } = new URL(request.url, "http://x");
-    const script = answers[pathname.split("/").at(-1)];
-    if (!script) return response.writeHead(404).end();
-    open.add(pathname);
-    response.on("close", () => open.delete(pathname));
-    const number = (asked[pathname] ??= []).push(request.headers["last-event-id"] ?? null) - 1;
-    const { status = 200, headers = {}, body = "", stays, breaks } = script[number] ?? { status: 204 };
-    response.writeHead(status, { "Content-Type": "text/event-stream", ...headers });
-    if (breaks) return response.write(body, () => setTimeout(() => response.destroy(), 50));
-    if (stays) return response.write(body);
-    response.end(body);
-  });
-  return { url: `http://127.0.0.1:${await listen(t, server)}`, asked, open };
-}
 
 /** By path. `retry` is 1 ms, but Chromium's own adds to it. */
 const SCRIPTS = {

@@ -1,8 +1,9 @@
 // What the tests of the browser SDK share: a page on the hub's origin that subscribes with it, and what it saw.
 
 import { readFileSync } from "node:fs";
+import http from "node:http";
 
-import { pause, until } from "./hub.js";
+import { listen, pause, until } from "./hub.js";
 
 const SERVED = new URL("../../crates/http/assets/sdk/", import.meta.url);
 
@@ -37,6 +38,27 @@ export function serveSdk(url, give) {
   else if (pathname.startsWith("/sdk/")) give("text/javascript", readFileSync(new URL(pathname.slice("/sdk/".length), SERVED), "utf8"));
   else return false;
   return true;
+}
+
+/** A server whose nth connection at a path is answered by the nth of its answers; what it was asked is in `asked`, what runs in `open`. */
+export async function startServer(t, answers) {
+  const asked = {};
+  const open = new Set();
+  const server = http.createServer((request, response) => {
+    const { pathname } = new URL(request.url, "http://x");
+    if (serveSdk(request.url, (contentType, body) => response.writeHead(200, { "Content-Type": contentType }).end(body))) return;
+    const script = answers[pathname.split("/").at(-1)];
+    if (!script) return response.writeHead(404).end();
+    open.add(pathname);
+    response.on("close", () => open.delete(pathname));
+    const number = (asked[pathname] ??= []).push(request.headers["last-event-id"] ?? null) - 1;
+    const { status = 200, headers = {}, body = "", stays, breaks } = script[number] ?? { status: 204 };
+    response.writeHead(status, { "Content-Type": "text/event-stream", ...headers });
+    if (breaks) return response.write(body, () => setTimeout(() => response.destroy(), 50));
+    if (stays) return response.write(body);
+    response.end(body);
+  });
+  return { url: `http://127.0.0.1:${await listen(t, server)}`, asked, open };
 }
 
 /** A browser's profile whose pages find the test's page and the SDK as it is built on any origin. */
