@@ -112,6 +112,35 @@ impl Ask {
                 MatcherSet::from_iter([matcher])
             }
         };
+        // Presence is told in the dialect that was asked in.
+        let is_legacy = *manner == Manner::Legacy;
+        let checkpoint = checkpoint(path, query)?;
+        Self::of(
+            request, query, routing, checkpoint, is_legacy, limits, now_ms,
+        )
+    }
+
+    /// Of a request to a path of an embedder's, who says which topics.
+    pub(crate) fn of_embedder(
+        request: &Parts,
+        routing: MatcherSet,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Result<Self, Problem> {
+        let query = Pairs::of(&request.uri)?;
+        let checkpoint = checkpoint(Path::Topic, &query)?;
+        Self::of(request, &query, routing, checkpoint, false, limits, now_ms)
+    }
+
+    fn of(
+        request: &Parts,
+        query: &Pairs,
+        routing: MatcherSet,
+        checkpoint: Checkpoint,
+        is_legacy: bool,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Result<Self, Problem> {
         let answer = Answer::negotiate(&request.headers)?;
         let is_labelled = one_of(query, "label", &["topic"])?.is_some();
         Ok(Self {
@@ -120,12 +149,11 @@ impl Ask {
             answer,
             form: match answer {
                 Answer::EventStream if is_labelled => Form::Labelled,
-                // Presence is told in the dialect that was asked in.
-                Answer::EventStream if *manner == Manner::Legacy => Form::Legacy,
+                Answer::EventStream if is_legacy => Form::Legacy,
                 Answer::EventStream => Form::EventStream,
                 Answer::Ndjson | Answer::Page => Form::Ndjson,
             },
-            checkpoint: checkpoint(path, query)?,
+            checkpoint,
             padding_bytes: number(query, "padding", PADDING_BYTES_MAX)?.unwrap_or(0),
             page: PageAsk {
                 wait: wait(query, limits.wait_max)?,

@@ -26,6 +26,8 @@ use crate::takeover::Rest;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often the log is told the time, by which it drops what has ended.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the embedder's server has let go of the streams that have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How many times as often as it lets go of revocations that are over.
 const EXPIRE_EVERY: u64 = 60;
 
@@ -36,9 +38,7 @@ pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Fu
     if front.settings().tls.is_some() {
         router = router.layer(axum::Extension(Secure));
     }
-    front.keyring().keep();
-    let mut maintaining = JoinSet::new();
-    maintaining.spawn(maintain(front.clone()));
+    let maintaining = begin(front);
     let mut accepting = JoinSet::new();
     for listener in listeners {
         #[cfg(target_os = "linux")]
@@ -54,6 +54,35 @@ pub async fn serve(front: &Front, listeners: Vec<TcpListener>, shutdown: impl Fu
         tracing::warn!("connections were cut that did not end in time");
     }
     front.end_presence().await;
+    drop(maintaining);
+}
+
+/// What a hub does besides answering, for embedders whose own server asks it: the log is told the time, keys are fetched. When
+/// `shutdown` resolves, no stream begins any more and every stream ends between frames; this returns when they have, after
+/// [`crate::Settings::drain`] at the latest. Publishing goes on.
+pub async fn tend(front: &Front, shutdown: impl Future<Output = ()>) {
+    let maintaining = begin(front);
+    shutdown.await;
+    let deadline = tokio::time::Instant::now() + front.settings().drain;
+    front.drain().await;
+    let ended = async {
+        while front.slots().subscribers() > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout_at(deadline, ended).await.is_err() {
+        tracing::warn!("streams are left that nobody reads");
+    }
+    front.end_presence().await;
+    drop(maintaining);
+}
+
+/// What runs beside connections until it is dropped.
+fn begin(front: &Front) -> JoinSet<()> {
+    front.keyring().keep();
+    let mut maintaining = JoinSet::new();
+    maintaining.spawn(maintain(front.clone()));
+    maintaining
 }
 
 async fn maintain(front: Front) {

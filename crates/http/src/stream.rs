@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body::Frame;
 use tidewire_auth::Role;
-use tidewire_core::{Filter, Form, Grant, Position};
+use tidewire_core::{Filter, Form, Grant, MatcherSet, Position};
 use tidewire_engine::driver::pull::PullStream;
 use tidewire_engine::driver::{Framing, OnEnd, now_ms};
 use tidewire_engine::{EndReason, Subscription};
@@ -141,6 +141,26 @@ pub(crate) async fn adopt(
     }
 }
 
+/// Subscribes for an embedder, who has decided on the grant; the answer's body is the stream.
+pub(crate) async fn embedded(
+    front: &Front,
+    request: &Parts,
+    routing: MatcherSet,
+    grant: &Grant,
+    admitted: Admitted,
+) -> Response {
+    let begun = async {
+        let ask = Ask::of_embedder(request, routing, front.limits(), front.now_ms())?;
+        let place = |form| front.slots().take(form, Transport::Embedded);
+        begin(front, request, ask, grant, admitted, place).await
+    };
+    match begun.await {
+        Ok(Subscribed::Answered(response)) => response,
+        Ok(Subscribed::Stream(stream)) => in_body(front, request, *stream),
+        Err(problem) => refused(front, request, problem),
+    }
+}
+
 fn refused(front: &Front, request: &Parts, problem: Problem) -> Response {
     match problem.status() {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
@@ -155,6 +175,15 @@ enum Subscribed<P> {
     /// A page, or a head.
     Answered(Response),
     Stream(Box<Stream<P>>),
+}
+
+impl<P> Subscribed<P> {
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        match self {
+            Self::Answered(response) => response.headers_mut(),
+            Self::Stream(stream) => &mut stream.headers,
+        }
+    }
 }
 
 /// A stream that may begin, and its place: its own, or one at its connection's.
@@ -179,6 +208,25 @@ async fn try_subscribe<P>(
     let request = asked.request;
     let grant = token::grant(front, request, Role::Subscriber, asked.manner, &asked.pairs).await?;
     let ask = Ask::parse(&asked, front.limits(), front.patterns(), front.now_ms())?;
+    let mut begun = begin(front, request, ask, &grant, admitted, take_place).await?;
+    if asked.path == Path::Topic {
+        // mercure.md, 2.70: where the hub of this topic is.
+        begun
+            .headers_mut()
+            .insert(header::LINK, front.place().link());
+    }
+    Ok(begun)
+}
+
+/// Begins what was asked for, on the way that all take who may have it.
+async fn begin<P>(
+    front: &Front,
+    request: &Parts,
+    ask: Ask,
+    grant: &Grant,
+    admitted: Admitted,
+    take_place: impl FnOnce(Form) -> Option<P>,
+) -> Result<Subscribed<P>, Problem> {
     if front.is_draining() {
         return Err(
             Problem::unavailable("the hub is ending; subscribe again in a moment")
@@ -191,21 +239,17 @@ async fn try_subscribe<P>(
     let filter = Filter {
         routing: ask.routing.clone(),
         private: match front.presence() {
-            Some(presence) => presence.readable(&grant),
+            Some(presence) => presence.readable(grant),
             None => grant.private.clone(),
         },
     };
-    let mut headers = stream_headers(front, &ask, &located);
-    if asked.path == Path::Topic {
-        // mercure.md, 2.70: where the hub of this topic is.
-        headers.insert(header::LINK, front.place().link());
-    }
+    let headers = stream_headers(front, &ask, &located);
     if request.method == Method::HEAD {
         return Ok(Subscribed::Answered(answer(headers, Body::new(Untold))));
     }
-    let mut held = front.rates().hold(request, &grant)?;
+    let mut held = front.rates().hold(request, grant)?;
     if ask.answer == Answer::Page {
-        let body = page::read(front, &ask, filter, located, &grant).await?;
+        let body = page::read(front, &ask, filter, located, grant).await?;
         return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
     }
     let place = take_place(ask.form).ok_or_else(|| {
@@ -216,8 +260,8 @@ async fn try_subscribe<P>(
     })?;
     let arrival = front
         .presence()
-        .map(|presence| presence.arrival(&filter.routing, &grant));
-    let mut subscription = subscription(front, &ask, filter, located, &grant);
+        .map(|presence| presence.arrival(&filter.routing, grant));
+    let mut subscription = subscription(front, &ask, filter, located, grant);
     let seen_as = presence::seen_as(arrival.as_deref());
     let name = |held: &mut Held| held.name(seen_as);
     subscription.seen_as = held.as_mut().map_or(seen_as, name);
@@ -359,6 +403,11 @@ async fn open(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response 
         // The connection takes its stream away from hyper; this answer is never asked for again.
         return std::future::pending().await;
     }
+    in_body(front, request, stream)
+}
+
+/// The stream as an answer's body.
+fn in_body(front: &Front, request: &Parts, stream: Stream<Slot>) -> Response {
     let on_end = presence::begin(stream.arrival, on_end(request, stream.held));
     let first = first_bytes(&stream.ask);
     let pull = PullStream::new(&front.settings().streams, random_u64(), stream.subscription)

@@ -1,40 +1,76 @@
 //! A Server-Sent Events hub to embed in your own server: wiring without flags, on any [`Log`].
 //!
+//! There are three ways to have it, and they go together:
+//!
+//! - **Streams at paths of your own**, for readers that your own login knows: [`Hub::reader`], [`Hub::answer`]. An event is encoded
+//!   once, readers read it from the log, and a slow one has no queue that fills.
+//! - **The hub's whole interface** nested in your router: [`Hub::service`]. Then its [keys](Builder::keys) decide who may do what.
+//! - **A hub on listeners of its own**, in your process: [`Hub::serve`].
+//!
 //! ```
-//! use std::sync::Arc;
+//! use tidewire_hub::{Event, Hub, Topic};
 //!
-//! use tidewire_hub::{Access, Hub, Log};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let hub = Hub::in_memory().shards(0).build()?;
+//! let news = Topic::parse("news")?;
+//! hub.publish(Event::public(news.clone(), "hello")).await?;
 //!
-//! async fn run(log: Arc<dyn Log>) -> std::io::Result<()> {
-//!     let hub = Hub::builder(log).access(Access::keyless()).build()?;
-//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//!     hub.serve([listener], std::future::pending()).await;
-//!     Ok(())
-//! }
+//! // In a handler, where `parts` is what came:
+//! # let (parts, ()) = http::Request::get("/events?since=earliest").body(())?.into_parts();
+//! let reader = hub.reader().user("ada").topic(news);
+//! let response = hub.answer(&parts, reader).await;
+//! assert_eq!(response.headers()["content-type"], "text/event-stream");
+//! # let mut body = response.into_body();
+//! # let mut text = String::new();
+//! # while !text.contains("data: hello\n\n") {
+//! #     let frame = http_body_util::BodyExt::frame(&mut body).await.ok_or("it ended")??;
+//! #     text += std::str::from_utf8(&frame.into_data().map_err(|_| "no data")?)?;
+//! # }
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! Or nest [`Hub::service`] in a router of your own, under a path if you like; then streams are tasks of your server's.
+//! Let it tend its log while your server runs, and end its streams when that ends, which would wait for them for ever:
+//!
+//! ```
+//! # async fn run(hub: tidewire_hub::Hub, app: axum::Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! axum::serve(listener, app).with_graceful_shutdown(hub.tend(stop)).await
+//! # }
+//! ```
+//!
+//! The log of [`Hub::in_memory`] goes with the process. [`Hub::builder`] takes any, such as `tidewire-log-disk`'s, with which a page that
+//! was open during a restart goes on where it was. A whole application is in `examples/axum-app` of the repository.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::request::Parts;
+use tidewire_core::Epoch;
+use tidewire_log::ring::RingConfig;
 use tokio::net::TcpListener;
 
 pub use tidewire_auth::signed_url::UrlKey;
 pub use tidewire_auth::{
     Algorithm, Algorithms, Anonymous, Issuer, Key, KeySet, Keys, Revocation, RevokedBy,
 };
-pub use tidewire_core::{Cursor, Filter, Form, Matcher, MatcherSet, Topic};
+pub use tidewire_core::{
+    Cursor, Filter, Form, Matcher, MatcherSet, PatternError, Topic, TopicError,
+};
 pub use tidewire_engine::{Checkpoint, ShardConfig};
 pub use tidewire_http::{
     Access, AccessLog, AccessLogCounters, AccessLogFormat, AdminAccess, AdminToken,
     AdminTokenError, Clock, Counters, FetchSettings, FetchedKeys, ForwardedHeader, Front, HUB_PATH,
     HookSettings, HookToken, Hosts, HubStore, KeySource, KeyStatus, KeysFrom, KeysOf, Limits,
-    MemoryStore, OriginError, Origins, PemError, PlaceError, RemoteUrl, RemoteUrlError, Roles,
-    Router, Settings, StoreError, StreamBody, Subscribe, SubscribeError, Tls, TlsError,
-    TrustedProxies, check_place, is_cookie_name, serve_admin,
+    MemoryStore, OriginError, Origins, PemError, PlaceError, Reader, RemoteUrl, RemoteUrlError,
+    Response, Roles, Router, Settings, StoreError, StreamBody, Subscribe, SubscribeError, Tls,
+    TlsError, TrustedProxies, check_place, is_cookie_name, serve_admin,
 };
-pub use tidewire_log::{AppendError, Appended, Event, Log, Start};
+pub use tidewire_log::{
+    AppendError, Appended, Event, EventId, EventType, Log, MemoryConfig, MemoryLog, Retention,
+    Start,
+};
 
 /// A hub. Cheap to clone; every clone is the same hub.
 #[derive(Clone)]
@@ -43,6 +79,25 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// Begins a hub whose log goes with the process, of 256 MiB at most. A page that comes back after a restart is told that events are
+    /// missing (`tidewire.gap`).
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    #[must_use]
+    pub fn in_memory() -> Builder {
+        let [seed, _] = random_seed();
+        // Every life has an epoch of its own: a cursor of another one must not be taken for a place in this.
+        Self::builder(Arc::new(MemoryLog::new(MemoryConfig {
+            epoch: Epoch(now_ms()),
+            ring: RingConfig {
+                seed,
+                ..RingConfig::default()
+            },
+            ..MemoryConfig::default()
+        })))
+    }
+
     /// Begins a hub on this log. Unless told otherwise it lets nobody in: see [`Builder::access`].
     #[must_use]
     pub fn builder(log: Arc<dyn Log>) -> Builder {
@@ -53,7 +108,7 @@ impl Hub {
     }
 
     /// Everything the hub answers, as a service to nest in a router, or to serve with any server that takes tower services.
-    /// Call [`Log::maintain`] now and then beside it, as [`Hub::serve`] does: retention by age goes by it.
+    /// Let [`Hub::tend`] run beside it.
     pub fn service(&self) -> Router {
         tidewire_http::router(self.front.clone())
     }
@@ -69,6 +124,57 @@ impl Hub {
     ) {
         let listeners = listeners.into_iter().collect();
         tidewire_http::serve(&self.front, listeners, shutdown).await;
+    }
+
+    /// What the hub does besides answering, while a server of your own asks it: retention goes on, keys are fetched. When `shutdown`
+    /// resolves, no stream begins any more and every stream ends between frames, so that your server's end need not wait for them;
+    /// this returns when they have ended, after [`Builder::drain`] at the latest. Publishing goes on.
+    pub fn tend(
+        &self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let front = self.front.clone();
+        async move { tidewire_http::tend(&front, shutdown).await }
+    }
+
+    /// A reader who gets nothing yet. Make it before you look up who asks: if that user or session is ended while the request is
+    /// on its way ([`Hub::end_user`], [`Hub::end_session`]), so is the stream.
+    pub fn reader(&self) -> Reader {
+        self.front.reader()
+    }
+
+    /// Answers a request for a stream, on any path of yours, for a reader whom your own login knows.
+    ///
+    /// As on the hub's own paths, `Accept` chooses the form (event stream, NDJSON, one JSON page), and `Last-Event-ID` or `since=`
+    /// where it begins. Of the query it knows `last_event_id`, `since`, `checkpoint`, `label`, `padding`, `limit` and `wait`, and leaves
+    /// the rest to you. Its body is read from the log as fast as your server writes it, and holds no queue. Must be called, and its
+    /// body polled, inside a tokio runtime.
+    ///
+    /// ```
+    /// # use axum::{extract::State, http::request::Parts};
+    /// # use tidewire_hub::{Hub, Response, Topic};
+    /// # fn session(parts: &Parts) -> Option<(String, String)> { None }
+    /// async fn events(State(hub): State<Hub>, parts: Parts) -> Result<Response, axum::http::StatusCode> {
+    ///     let reader = hub.reader();
+    ///     let (id, user) = session(&parts).ok_or(axum::http::StatusCode::UNAUTHORIZED)?;
+    ///     let own = Topic::parse(&format!("users/{user}")).map_err(|_| axum::http::StatusCode::FORBIDDEN)?;
+    ///     Ok(hub.answer(&parts, reader.user(user).session(id).private_topic(own)).await)
+    /// }
+    /// # let _: axum::Router<Hub> = axum::Router::new().route("/events", axum::routing::get(events));
+    /// ```
+    pub async fn answer(&self, request: &Parts, reader: Reader) -> Response {
+        self.front.answer(request, reader).await
+    }
+
+    /// Ends every stream of this user, between frames. Nothing is refused from here on: whoever is to stay away must not be given a
+    /// [`Reader`] again.
+    pub fn end_user(&self, name: &str) {
+        self.front.end_user(name);
+    }
+
+    /// Ends every stream of this session, as at its logout.
+    pub fn end_session(&self, id: &str) {
+        self.front.end_session(id);
     }
 
     /// Publishes an event, and waits until it is as durable as the log promises. Its time is set to now.
@@ -135,6 +241,24 @@ impl Hub {
     pub fn front(&self) -> &Front {
         &self.front
     }
+}
+
+/// The time of day, in milliseconds since 1970: what logs are opened with.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Numbers that nobody guesses: what logs are opened with.
+///
+/// # Panics
+/// If the system has no randomness.
+#[must_use]
+pub fn random_seed() -> [u64; 2] {
+    [(); 2].map(|()| getrandom::u64().expect("the system gives random bytes"))
 }
 
 /// What a hub is built from.
@@ -251,7 +375,8 @@ impl Builder {
         self
     }
 
-    /// How many threads hold the subscribers of [`Hub::serve`] without TLS (Linux). Default: one a core. Zero: none.
+    /// How many threads hold the subscribers of [`Hub::serve`] without TLS (Linux). Default: one a core. Zero: none, and none is
+    /// wanted where a server of your own holds them.
     #[must_use]
     pub fn shards(mut self, shards: usize) -> Self {
         self.settings.shards = shards;

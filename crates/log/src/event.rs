@@ -42,4 +42,19 @@ impl Event {
             producer: None,
         }
     }
+
+    /// A public event with nothing but a topic and data, whose time whoever publishes it has yet to set.
+    #[must_use]
+    pub fn public(topic: Topic, data: impl Into<String>) -> Self {
+        Self::new(topic, data, 0)
+    }
+
+    /// The same as [`Event::public`], for those alone who may read it.
+    #[must_use]
+    pub fn private(topic: Topic, data: impl Into<String>) -> Self {
+        Self {
+            private: true,
+            ..Self::public(topic, data)
+        }
+    }
 }

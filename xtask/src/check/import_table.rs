@@ -44,6 +44,8 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row("tidewire", EVERYTHING_BUT_THE_ENDS),
     row("tidewire-sim", EVERYTHING_BUT_THE_ENDS),
+    row("axum-app", &["tidewire-hub", "tidewire-log-disk"]),
+    row("codec-only", &["tidewire-codec"]),
     row("xtask", &[]),
     row("bench-floor", &[]),
     row("bench-axum-sse", &[]),

@@ -118,6 +118,18 @@ impl Revoked {
     ) -> Result<(), RevocationError> {
         let mut kept = self.change();
         kept.set.insert(revocation)?;
+        self.tell(&mut kept, target, now_ms);
+        self.is_empty.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Ends what is under way to its stream's beginning, though nothing is refused from here on.
+    pub(crate) fn end_arriving(&self, target: Target, now_ms: u64) {
+        self.tell(&mut self.change(), target, now_ms);
+    }
+
+    /// For those who were admitted and have no stream yet.
+    fn tell(&self, kept: &mut Kept, target: Target, now_ms: u64) {
         let late = |(_, at_ms, _): &(u64, u64, Target)| at_ms.saturating_add(RECENT_MS) < now_ms;
         while kept.recent.front().is_some_and(late) {
             kept.recent.pop_front();
@@ -126,8 +138,6 @@ impl Revoked {
         let number = self.count.load(Ordering::SeqCst) + 1;
         kept.recent.push_back((number, now_ms, target));
         self.count.store(number, Ordering::SeqCst);
-        self.is_empty.store(false, Ordering::SeqCst);
-        Ok(())
     }
 
     /// Lets go of those that are over.
