@@ -20,8 +20,9 @@ pub(crate) fn run(policy: Policy) -> Outcome {
         println!("FAILED: {why}");
         return Outcome::Failed;
     }
-    let stages: [(&str, fn() -> Tally); 5] = [
+    let stages: [(&str, fn() -> Tally); 6] = [
         ("cargo test", cargo_test),
+        ("rust clients", rust_clients),
         ("conformance", conformance),
         ("browser SDK", browser_sdk),
         ("simulation", simulation),
@@ -34,7 +35,7 @@ pub(crate) fn run(policy: Policy) -> Outcome {
         let start = Instant::now();
         let tally = stage();
         report.push(format!(
-            "{name:11} {} in {} s",
+            "{name:12} {} in {} s",
             tally.counts(),
             start.elapsed().as_secs()
         ));
@@ -53,6 +54,19 @@ fn cargo_test() -> Tally {
     test.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
     let succeeded = process::pass_through_and(&mut test, |line| add_cargo_line(&mut tally, line));
     tally.settle(succeeded, "cargo test failed besides its tests: see above");
+    tally
+}
+
+/// Our client beside others, which docs/client-comparison.md tells of. Their workspace is another: they bring what ours does without.
+fn rust_clients() -> Tally {
+    let mut tally = Tally::default();
+    let mut test = process::cargo();
+    test.args(["test", "--locked", "--no-fail-fast"])
+        .args(["--manifest-path", "tests/clients/rust/Cargo.toml"])
+        .arg("--target-dir")
+        .arg(process::target_dir().join("rust-clients"));
+    let succeeded = process::pass_through_and(&mut test, |line| add_cargo_line(&mut tally, line));
+    tally.settle(succeeded, "the Rust clients do not build: see above");
     tally
 }
 

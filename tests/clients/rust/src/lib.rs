@@ -3,31 +3,59 @@
 //! Each is driven as its README says, with the options that it has; what it lacks is not made up for, but where
 //! [`Ask::by_hand`] asks for it (a parser alone reconnects nothing).
 
+pub mod cases;
 pub mod clients;
+pub mod judge;
+pub mod server;
+pub mod table;
+
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What a client is told.
-#[derive(Clone, Debug)]
+/// What a client is told. What it has no option for is not done: then the case that asks for it fails, and says so.
+#[derive(Clone, Debug, Default)]
 pub struct Ask {
     pub url: String,
+    /// GET where it is empty.
     pub method: &'static str,
     pub headers: Vec<(&'static str, String)>,
+    /// A header that the client is told is secret, where it can be told.
+    pub secret: Option<(&'static str, &'static str)>,
     pub body: Option<String>,
     pub last_event_id: Option<String>,
     /// What a client cannot do itself and every program that uses it has to: for the parser alone, the loop that reconnects.
     pub by_hand: bool,
+    /// The first delay before a reconnect; the client's own where it is not set.
+    pub delay: Option<Duration>,
+    /// Give a connection up after so long a silence.
+    pub silence_max: Option<Duration>,
+    /// Refuse lines and events beyond so many bytes.
+    pub bytes_max: Option<usize>,
+    /// Ask the program for headers before each connection: `Authorization: Bearer 1`, then 2, ...
+    pub renew: bool,
+    /// Drop what a server repeats.
+    pub dedup: bool,
+    /// A stream that ends, and is not asked for again.
+    pub finite: bool,
+    /// Call `close`, or what is like it, after the first event, and keep the client.
+    pub close_after_first: bool,
+    /// Drop the client after the first event.
+    pub drop_after_first: bool,
 }
 
 impl Ask {
     pub fn get(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            method: "GET",
-            headers: Vec::new(),
-            body: None,
-            last_event_id: None,
-            by_hand: false,
+            ..Self::default()
+        }
+    }
+
+    fn method(&self) -> &'static str {
+        match self.method {
+            "" => "GET",
+            method => method,
         }
     }
 }
