@@ -5,6 +5,10 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use tidewire_client::transport::Http;
+use tidewire_client::{EventSource, Item};
 
 use crate::support::{Hub, PATIENCE, Running, finish, folder, run, tidewire};
 
@@ -114,6 +118,57 @@ fn a_reader_goes_on_when_the_hub_starts_again() {
     let hub = Hub::again(&address, &arguments.map(str::to_owned));
     publish(&hub, "two");
     assert_eq!(reader.line(), "two");
+}
+
+/// The client's own versions of HTTP; the commands take the one that is negotiated.
+#[test]
+fn the_client_reads_a_hub_over_tls_in_either_version_and_through_its_restart() {
+    let folder = folder();
+    let (hub, certificate) = secure(folder.path(), &[]);
+    let address = hub.url.strip_prefix("https://").unwrap().to_owned();
+    let pem = std::fs::read(&certificate).unwrap();
+    let trust = ["--ca-file", certificate.as_str()];
+    let publish = |hub: &Hub, data: &str| hub.run(&[&["pub", "t", data], &trust[..]].concat()).ok();
+    let mut sources = [Http::Http1, Http::Http2, Http::Negotiated].map(|http| {
+        let builder = EventSource::builder(&format!("{}/topics/t", hub.url)).http(http);
+        let builder = builder.trust_only(&pem).retry(Duration::from_millis(50));
+        builder
+            .backoff_max(Duration::from_millis(200))
+            .build()
+            .unwrap()
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut each = |is_wanted: &dyn Fn(&Item) -> bool| {
+        for source in &mut sources {
+            runtime.block_on(async {
+                loop {
+                    let item = tokio::time::timeout(PATIENCE, source.next()).await;
+                    let item = item.unwrap().unwrap();
+                    assert!(!matches!(item, Item::Closed(_)), "{item:?}");
+                    if is_wanted(&item) {
+                        break;
+                    }
+                }
+            });
+        }
+    };
+    let is_event =
+        |item: &Item, data: &str| matches!(item, Item::Event(event) if event.data == data);
+    // The hub's first word: without it a client that is cut has nothing to go on from.
+    each(&|item| matches!(item, Item::Event(event) if event.event_type == "tidewire.open"));
+    publish(&hub, "one");
+    each(&|item| is_event(item, "one"));
+    assert_eq!(hub.running.stop(), 0);
+    let data = folder.path().join("data");
+    let arguments = ["--tls-self-signed", "--data-dir", data.to_str().unwrap()];
+    let hub = Hub::again(&address, &arguments.map(str::to_owned));
+    publish(&hub, "two");
+    each(&|item| is_event(item, "two"));
+    drop(sources);
+    assert_eq!(hub.running.stop(), 0);
 }
 
 #[test]
