@@ -10,7 +10,7 @@ use tidewire_log::Event;
 
 use crate::access_log::Written;
 use crate::kinds::{BEGIN_MS, KINDS, Kind, Stream, ask, hub, token_of};
-use crate::server::{Answer, Server, request};
+use crate::server::{Answer, Server, request, until};
 use crate::tls;
 
 const KEY: &[u8] = b"a key for URLs that is long enough, 32 bytes";
@@ -305,7 +305,9 @@ fn a_stream_ends_when_its_url_does_and_is_told_before() {
             "{kind:?} {rest}"
         );
         assert!(begun.elapsed() > Duration::from_secs(1), "{kind:?}");
-        std::thread::sleep(Duration::from_secs(2).saturating_sub(begun.elapsed()));
+        until("its time is over", || {
+            look(&server, &target, "").status != 200
+        });
         let late = look(&server, &target, "");
         assert_eq!(late.status, 401, "{kind:?}");
         assert!(late.body.contains("expired"), "{}", late.body);
