@@ -22,9 +22,12 @@
 //! # }
 //! ```
 //!
+//! `FiniteStream` is for streams that end, such as a language model's answer: asked for once, read to the end.
+//!
 //! What a browser's EventSource does and this does too: 204 ends for good, so does any other refusal or content type;
 //! a lost connection is made again after `retry`, with `Last-Event-ID`. What it does besides: 429, 502, 503 and 504 are
-//! tried again (with `Retry-After`), delays are jittered and grow, silence can be given a limit.
+//! tried again (with `Retry-After`), delays are jittered and grow, silence can be given a limit, headers can be renewed by a callback,
+//! events go to handlers by type ([`Dispatcher`]), repeats can be dropped. [`Options`] has all of it, with the defaults.
 
 mod backoff;
 mod dispatch;
@@ -50,3 +53,8 @@ pub use shell::{
     Sender,
 };
 pub use tidewire_codec::{Event, Limits};
+
+/// The examples of README.md are tests.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

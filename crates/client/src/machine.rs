@@ -305,6 +305,7 @@ impl Machine {
         }
         match answer {
             Ok(mut headers) => {
+                // Whatever their names, they never go to another origin.
                 for value in headers.values_mut() {
                     value.set_sensitive(true);
                 }
@@ -332,7 +333,6 @@ impl Machine {
             Meaning::Unauthorized if self.may_renew() => self.renew(now, status),
             Meaning::Unauthorized | Meaning::Refused => self.refuse(now, Refusal::Status(status)),
             Meaning::OtherType(found) => self.refuse(now, Refusal::ContentType(found)),
-            Meaning::Encoded(coding) => self.fail(Error::ContentEncoding(coding)),
         }
     }
 

@@ -251,17 +251,19 @@ async fn eight_clients_at_once_and_bad_ones_refused() {
 #[tokio::test]
 async fn a_final_failure_is_one_error() {
     let (service, _served) = start_service().await;
-    for (answer, error) in [
+    let nowhere = "a redirect to \"\", which is no usable URL";
+    for (head, error) in [
+        ("301 Moved\r\n", "a redirect without a Location"),
+        ("307 Moved\r\n", "a redirect without a Location"),
+        ("301 Moved\r\nLocation:\r\n", nowhere),
+        ("307 Moved\r\nLocation: \r\n", nowhere),
         (
-            "HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n",
-            "a redirect without a Location",
-        ),
-        (
-            "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+            "500 No\r\n",
             "the server answered 500 Internal Server Error",
         ),
     ] {
-        let (stream, _requests) = streams(vec![(answer.to_owned(), true)]).await;
+        let answer = format!("HTTP/1.1 {head}Content-Length: 0\r\n\r\n");
+        let (stream, _requests) = streams(vec![(answer, true)]).await;
         let (callback, mut reports) = callbacks().await;
         let body = json!({"streamUrl": format!("http://{stream}/"), "callbackUrl": callback});
         assert_eq!(status(&ask(&service, "POST", "/", &body).await), 201);
@@ -272,4 +274,91 @@ async fn a_final_failure_is_one_error() {
         let more = timeout(Duration::from_millis(100), reports.recv()).await;
         assert!(more.is_err(), "{more:?}");
     }
+}
+
+/// One client of a stream, and what it is told besides.
+async fn started(
+    service: &str,
+    answers: Vec<(String, bool)>,
+    more: &Value,
+) -> (
+    mpsc::UnboundedReceiver<(String, String)>,
+    mpsc::UnboundedReceiver<(String, Value)>,
+    String,
+) {
+    let (stream, requests) = streams(answers).await;
+    let (callback, reports) = callbacks().await;
+    let mut body = json!({
+        "streamUrl": format!("http://{stream}/"), "callbackUrl": callback, "initialDelayMs": 0,
+    });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    let started = ask(service, "POST", "/", &body).await;
+    assert_eq!(status(&started), 201, "{started}");
+    (requests, reports, location(&started).to_owned())
+}
+
+fn event(data: &str, id: &str) -> Value {
+    json!({"kind": "event", "event": {"type": "message", "data": data, "id": id}})
+}
+
+#[tokio::test]
+async fn silence_is_one_error_and_another_connection() {
+    let (service, _served) = start_service().await;
+    let answer = |data: &str| (format!("{STREAM}data: {data}\n\n"), true);
+    let answers = vec![answer("a"), answer("b")];
+    let (_requests, mut reports, _) =
+        started(&service, answers, &json!({"readTimeoutMs": 700})).await;
+    assert_eq!(recv(&mut reports).await.1, event("a", ""));
+    let (_, error) = recv(&mut reports).await;
+    assert_eq!(error["error"], "nothing was received for 700ms");
+    assert_eq!(recv(&mut reports).await.1, event("b", ""));
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_gone_on_with() {
+    let (service, _served) = start_service().await;
+    let answers = vec![
+        (
+            format!("{STREAM}\u{feff}id: abc\ndata: €豆腐\n\ndata: b\n\nid: def\ndata: cut"),
+            false,
+        ),
+        (format!("{STREAM}id:\ndata: c\n\n"), false),
+        (format!("{STREAM}: Hello\n:World\n"), true),
+    ];
+    let more = json!({
+        "lastEventId": "first", "method": "POST", "body": "{}",
+        "headers": {"content-type": "application/json; charset=utf-8"},
+    });
+    let (mut requests, mut reports, client) = started(&service, answers, &more).await;
+    for report in [event("€豆腐", "abc"), event("b", "abc")] {
+        assert_eq!(recv(&mut reports).await.1, report);
+    }
+    assert_eq!(
+        recv(&mut reports).await.1["kind"],
+        "error",
+        "one, though cut in an event"
+    );
+    assert_eq!(recv(&mut reports).await.1, event("c", ""));
+    assert_eq!(recv(&mut reports).await.1["kind"], "error");
+    for text in ["Hello", "World"] {
+        let comment = json!({"kind": "comment", "comment": text});
+        assert_eq!(recv(&mut reports).await.1, comment);
+    }
+    for id in [Some("first"), Some("abc"), None] {
+        let (head, body) = recv(&mut requests).await;
+        let sent = head
+            .lines()
+            .find_map(|line| line.strip_prefix("last-event-id: "));
+        assert_eq!(sent, id);
+        assert!(head.starts_with("post / "), "{head}");
+        assert!(head.contains("\r\ncontent-type: application/json; charset=utf-8\r\n"));
+        assert!(head.contains("\r\ncache-control: no-cache\r\n"), "{head}");
+        assert_eq!(body, "{}");
+    }
+    assert_eq!(
+        status(&ask(&service, "DELETE", &client, &Value::Null).await),
+        204
+    );
 }

@@ -8,7 +8,6 @@ mod files;
 mod log_dir;
 mod output;
 mod quote;
-mod reach;
 mod remote;
 mod settings;
 mod signals;

@@ -184,7 +184,7 @@ fn source(start: Start) -> Result<EventSource, String> {
     if let Some(id) = start.last_event_id {
         builder = builder.last_event_id(&id);
     }
-    if let Some(method) = start.method {
+    if let Some(method) = start.method.filter(|method| !method.is_empty()) {
         builder = builder.method(
             method
                 .parse()

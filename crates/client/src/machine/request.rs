@@ -114,7 +114,7 @@ impl Target {
         }
         headers.extend(renewed.clone());
         if self.foreign {
-            self.leave_secrets(&mut headers, renewed);
+            leave_secrets(&mut headers);
         }
         if self.bodiless {
             for name in [
@@ -156,22 +156,20 @@ impl Target {
             body: self.body.clone(),
         }
     }
+}
 
-    /// Another origin gets nothing that authenticates: what HTTP names for it, what was marked sensitive, and all that a callback
-    /// gave, whatever its name. Nor the name of the host that was meant to be asked.
-    fn leave_secrets(&self, headers: &mut HeaderMap, renewed: &HeaderMap) {
-        let secret = |name: &HeaderName, value: &HeaderValue| {
-            [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST].contains(name)
-                || value.is_sensitive()
-                || renewed.contains_key(name)
-        };
-        let names: Vec<HeaderName> = headers
-            .iter()
-            .filter(|(name, value)| secret(name, value))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
-            headers.remove(name);
-        }
+/// Another origin gets nothing that authenticates: what HTTP names for it, and what was marked sensitive, as all is that a callback gives.
+/// Nor the name of the host that was meant to be asked.
+fn leave_secrets(headers: &mut HeaderMap) {
+    let secret = |name: &HeaderName, value: &HeaderValue| {
+        [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST].contains(name) || value.is_sensitive()
+    };
+    let names: Vec<HeaderName> = headers
+        .iter()
+        .filter(|(name, value)| secret(name, value))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in names {
+        headers.remove(name);
     }
 }

@@ -1,6 +1,7 @@
 //! The machine's contract: what it does next, told only what happened and when.
 
 mod finite;
+mod properties;
 mod redirects;
 mod renewal;
 mod repeats;

@@ -85,6 +85,12 @@ fn another_origin_is_told_no_secret_and_no_wrong_host() {
     assert_eq!(names(&attempt(&mut machine, ms(0))).len(), 6);
     answer(&mut machine, ms(0), 307, &[("location", "//b/")]);
     assert_eq!(names(&attempt(&mut machine, ms(0))), ["x-other"]);
+    answer(&mut machine, ms(0), 307, &[("location", "/more")]);
+    assert_eq!(
+        names(&attempt(&mut machine, ms(0))),
+        ["x-other"],
+        "nor on its second page"
+    );
     answer(&mut machine, ms(0), 307, &[("location", "http://a/")]);
     assert_eq!(
         names(&attempt(&mut machine, ms(0))),

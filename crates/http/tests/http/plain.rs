@@ -154,15 +154,12 @@ fn who_says_nothing_is_left_after_a_while() {
         let waited = began.elapsed();
         assert!(waited >= Duration::from_millis(290), "{said:?}: {waited:?}");
     }
-    // Each request begins the wait anew: together they take longer than one may.
-    let wait = Duration::from_secs(2);
-    let server = start_with(|settings| settings.limits.head_time_max = wait);
+    // Each request begins the wait anew.
     let mut client = server.connect();
-    let began = std::time::Instant::now();
-    while began.elapsed() < wait + wait / 4 {
+    for _ in 0..4 {
         client.send(publish);
         assert_eq!(client.answer().status, 200);
-        std::thread::sleep(wait / 8);
+        std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(client.raw_to_end(), "");
 }

@@ -2,7 +2,6 @@
 
 mod doors;
 mod follow;
-mod https;
 mod limits;
 mod manners;
 mod offline;
