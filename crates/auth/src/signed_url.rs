@@ -2,7 +2,7 @@
 //! pages that should hold no token.
 //!
 //! Whoever has the URL may do what it says until it ends, so it says little: which topics, until when, and if wanted for which
-//! origin, which address, for one use only, about whom.
+//! origin, which address, for one use only, about whom, made with which token.
 //!
 //! # What is signed
 //!
@@ -18,7 +18,8 @@
 //!   undone, all others with capital letters. Host and scheme are not signed: the key is one hub's.
 //! - The **parameters** in their order, each `name=value`, joined by `&`; names and values decoded and encoded again, so that every
 //!   byte but an unreserved character is `%XX`. These are signed: `topic`, `match`, `match_exact`, `match_urlpattern` (what it is
-//!   about); `expires` (seconds since 1970, always there), `origin`, `address`, `once`, `subject`, `issuer`, each at most once.
+//!   about); `expires` (seconds since 1970, always there), `origin`, `address`, `once`, `subject`, `issuer`,
+//!   `token_id`, each at most once.
 //! - These are **not** signed, for they change when a client reconnects or say only how an answer looks: `last_event_id`,
 //!   `lastEventID`, `lastEventId`, `Last-Event-ID`, `since`, `checkpoint`, `label`, `limit`, `padding`, `wait`. So a signed URL does
 //!   not say how far back its holder may read: it reads the history of its topics too.
@@ -33,8 +34,8 @@
 //! # What is not done here
 //!
 //! Remembering which `once` has been used is `tidewire-http`'s. An EventSource reconnects to the same URL, so `once` is for fetch and
-//! for clients that ask for a new URL. A URL about a subject or with `once` can be revoked as a token can ([`crate::Revocations`]):
-//! it counts as one of that subject, with that id, that does not say when it was made.
+//! for clients that ask for a new URL. A URL can be revoked as a token can ([`crate::Revocations`]): it counts as one of its subject,
+//! with its `token_id` (without one, with its `once`), that does not say when it was made.
 
 mod canonical;
 mod verify;
@@ -44,7 +45,7 @@ use std::fmt;
 
 use crate::{KeyError, Refusal, signature};
 
-pub use verify::{Admitted, UrlQuestion, is_signed, verify};
+pub use verify::{Admitted, UrlQuestion, verify};
 
 /// The fewest bytes that a URL key may have: as many as the hash.
 pub const URL_KEY_BYTES_MIN: usize = 32;
@@ -159,8 +160,10 @@ pub struct SignedUrl {
     pub once: Option<String>,
     /// Whom it is about.
     pub subject: Option<String>,
-    /// Who says so (`iss`): without it, a revocation of this issuer's subject alone leaves the URL good.
+    /// Who says so (`iss`): without it, a revocation of this issuer's subject or token alone leaves the URL good.
     pub issuer: Option<String>,
+    /// The token that it was made with (`jti`).
+    pub token_id: Option<String>,
 }
 
 impl SignedUrl {
@@ -178,6 +181,7 @@ impl SignedUrl {
             ("once", self.once.as_ref()),
             ("subject", self.subject.as_ref()),
             ("issuer", self.issuer.as_ref()),
+            ("token_id", self.token_id.as_ref()),
         ];
         let parameters = self
             .parameters

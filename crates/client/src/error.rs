@@ -46,6 +46,8 @@ pub enum Error {
         /// The beginning of its body.
         detail: String,
     },
+    /// The stream comes in a coding (`gzip`, say), which was not asked for and cannot be read. The fault of the server, or of a proxy.
+    ContentEncoding(String),
     /// A redirect that cannot be followed. The server's fault.
     Redirect(RedirectError),
     /// The stream exceeds a limit of this client.
@@ -97,6 +99,7 @@ impl Error {
             Self::Renew(error) => error.is_temporary(),
             Self::Status { .. }
             | Self::ContentType { .. }
+            | Self::ContentEncoding(_)
             | Self::Redirect(_)
             | Self::Decode(_)
             | Self::NoContent
@@ -110,7 +113,7 @@ impl Error {
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Busy { status, .. } | Self::Status { status, .. } => Some(*status),
-            Self::ContentType { .. } => Some(StatusCode::OK),
+            Self::ContentType { .. } | Self::ContentEncoding(_) => Some(StatusCode::OK),
             _ => None,
         }
     }
@@ -167,6 +170,7 @@ impl fmt::Display for Error {
                 }?;
                 write!(f, "{}", Excerpt(detail))
             }
+            Self::ContentEncoding(coding) => write!(f, "the stream comes encoded ({coding})"),
             Self::Redirect(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
             Self::Renew(error) => error.fmt(f),

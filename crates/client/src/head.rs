@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use url::Url;
 
 use crate::RedirectError;
@@ -21,6 +21,8 @@ pub(crate) enum Meaning {
     Busy(Option<Duration>),
     Refused,
     OtherType(Option<String>),
+    /// A stream in a coding that was not asked for.
+    Encoded(String),
 }
 
 /// A redirect that can be followed.
@@ -36,7 +38,10 @@ pub(crate) struct Redirect {
 /// browser does not.
 pub(crate) fn read(status: StatusCode, headers: &HeaderMap, asked: &Url) -> Meaning {
     match status.as_u16() {
-        200 if is_event_stream(headers) => Meaning::Stream,
+        200 if is_event_stream(headers) => match coding(headers) {
+            None => Meaning::Stream,
+            Some(coding) => Meaning::Encoded(coding),
+        },
         200 => Meaning::OtherType(text(headers, CONTENT_TYPE.as_str()).map(str::to_owned)),
         // 9.2.1: "Clients will reconnect if the connection is closed; a client can be told to stop reconnecting using the
         // HTTP 204 No Content response code."
@@ -52,6 +57,15 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, asked: &Url) -> Mean
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let essence = text(headers, CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next());
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// RFC 9110, section 8.4: what the bytes are wrapped in. Read as they are, they would be a stream without events.
+fn coding(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_ENCODING)?;
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let value = value.trim();
+    let is_none = value.is_empty() || value.eq_ignore_ascii_case("identity");
+    (!is_none).then(|| value.to_owned())
 }
 
 /// Fetch, "redirect status" and "location URL". A `Location` that is empty names no other URL: following it would be a loop.
@@ -134,6 +148,16 @@ mod tests {
             );
         }
         assert_eq!(head(200, &[]), Meaning::OtherType(None));
+        let encoded = |coding| {
+            let stream = ("content-type", "text/event-stream");
+            head(200, &[stream, ("content-encoding", coding)])
+        };
+        for coding in ["", "identity", " Identity "] {
+            assert_eq!(encoded(coding), Meaning::Stream, "{coding:?}");
+        }
+        for coding in ["gzip", "br, gzip"] {
+            assert_eq!(encoded(coding), Meaning::Encoded(coding.to_owned()));
+        }
     }
 
     #[test]

@@ -333,6 +333,7 @@ impl Machine {
             Meaning::Unauthorized if self.may_renew() => self.renew(now, status),
             Meaning::Unauthorized | Meaning::Refused => self.refuse(now, Refusal::Status(status)),
             Meaning::OtherType(found) => self.refuse(now, Refusal::ContentType(found)),
+            Meaning::Encoded(coding) => self.fail(Error::ContentEncoding(coding)),
         }
     }
 

@@ -1,4 +1,32 @@
 //! How connections are made: whom TLS trusts, which HTTP, through which proxy. Data alone: the shell makes connections of it.
+//!
+//! ```no_run
+//! # #[cfg(feature = "tls")]
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use tidewire_client::EventSource;
+//! use tidewire_client::transport::{Http, Proxy};
+//!
+//! let source = EventSource::builder("https://hub.example/topics/clock")
+//!     // Besides Mozilla's authorities; `trust_only` trusts nobody else, `trust_system` whom the system trusts.
+//!     .trust(std::fs::read("our-authority.pem")?)
+//!     .client_certificate(std::fs::read("me.pem")?, std::fs::read("me.key")?)
+//!     // None unless it is asked for. `Proxy::all("http://user:password@proxy.example:3128")` names one.
+//!     .proxy(Proxy::from_environment())
+//!     // HTTP/2 where the server chooses it, unless one version is named.
+//!     .http(Http::Negotiated)
+//!     .build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A connection is made within [`Options::connect_max`](crate::Options::connect_max): the name's addresses (the next is tried when
+//! one has failed, or has not answered for 250 ms), the proxy's answer, and the TLS handshake.
+//!
+//! Whether trying again helps is told of each failure ([`TlsFailure`], [`ProxyFailure`]). What was cut is never taken for an end: a
+//! connection that closes without TLS's `close_notify` ends no stream, unless its last chunk had come. Streams are asked for
+//! without compression, for what compresses holds events back; one that comes compressed all the same is an error.
+//!
+//! Other requests to the same server, a publish for example, can go the same way with a [`Dialer`](crate::Dialer).
 
 mod failure;
 mod proxy;

@@ -511,7 +511,11 @@ fn presence(
     };
     let open = open.transpose().map_err(std::io::Error::other)?;
     let open = open.map(|matcher| MatcherSet::from_iter([matcher]));
-    presence::Running::start(Arc::clone(log), clock, path, open, life).map(Some)
+    let rate = settings
+        .limits
+        .presence_rate_max
+        .map(presence::Rate::per_second);
+    presence::Running::start(Arc::clone(log), clock, path, open, life, rate).map(Some)
 }
 
 /// Chance, for jitter and for ids that nobody guesses.

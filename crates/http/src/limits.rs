@@ -35,6 +35,9 @@ pub struct Limits {
     pub publish_bytes_rate_max: Option<u64>,
     /// What may be published at once is what these rates allow in this time.
     pub publish_burst: Duration,
+    /// How many subscription events a second are told, of all subscribers together; ten times as many at once. Whoever may subscribe
+    /// writes them, without a right to publish. What comes faster is told later, and who begins and ends meanwhile not at all.
+    pub presence_rate_max: Option<u32>,
     /// The greatest head of a request, in bytes; its target included.
     pub head_bytes_max: usize,
     /// How long a request's head may take, and how long an idle connection is kept.
@@ -74,6 +77,7 @@ impl Default for Limits {
             publish_rate_max: None,
             publish_bytes_rate_max: None,
             publish_burst: Duration::from_secs(5),
+            presence_rate_max: Some(1000),
             head_bytes_max: 64 << 10,
             head_time_max: Duration::from_secs(30),
             tls_handshake_time_max: Duration::from_secs(10),

@@ -138,7 +138,7 @@ impl Problem {
             StatusCode::NOT_FOUND,
             "not-found",
             "Nothing is here",
-            "this is the admin listener: it has /metrics, /healthz and /readyz; the hub is on its own listeners",
+            "this is the admin listener: it has /metrics, /revocations, /healthz and /readyz; the hub is on its own listeners",
         )
         .because(Reason::NotFound)
     }
@@ -148,6 +148,13 @@ impl Problem {
             Reason::Host,
             "this admin listener has no token, so it answers only programs of this machine: a loopback Host, not forwarded, \
              no page of another origin; give it --admin-token-file to answer others",
+        )
+    }
+
+    pub(crate) fn no_admin_token() -> Self {
+        Self::forbidden(
+            Reason::TokenNoKey,
+            "this admin listener has no token, so nobody can show that they run the hub: give it --admin-token-file to revoke here",
         )
     }
 

@@ -36,7 +36,7 @@ use crate::revocations::Admitted;
 use crate::slots::{Seat, Slot};
 use crate::streams::Registration;
 use crate::takeover::{self, Adoption, Takeover};
-use crate::{body, page, router, token};
+use crate::{body, page, router, signed, token};
 
 const CACHE_CONTROL: &str = "private, no-cache, no-store, no-transform, must-revalidate, max-age=0";
 
@@ -152,7 +152,8 @@ pub(crate) async fn embedded(
     let begun = async {
         let ask = Ask::of_embedder(request, routing, front.limits(), front.now_ms())?;
         let place = |form| front.slots().take(form, Transport::Embedded);
-        begin(front, request, ask, grant, admitted, place).await
+        let nothing = std::future::ready(Ok(()));
+        begin(front, request, ask, grant, admitted, place, nothing).await
     };
     match begun.await {
         Ok(Subscribed::Answered(response)) => response,
@@ -206,9 +207,11 @@ async fn try_subscribe<P>(
 ) -> Result<Subscribed<P>, Problem> {
     let admitted = front.revocations().admit();
     let request = asked.request;
-    let grant = token::grant(front, request, Role::Subscriber, asked.manner, &asked.pairs).await?;
+    let (manner, pairs) = (asked.manner, &asked.pairs);
+    let grant = token::grant_unspent(front, request, Role::Subscriber, manner, pairs).await?;
     let ask = Ask::parse(&asked, front.limits(), front.patterns(), front.now_ms())?;
-    let mut begun = begin(front, request, ask, &grant, admitted, take_place).await?;
+    let spend = signed::spend(front, request, manner, pairs, &grant);
+    let mut begun = begin(front, request, ask, &grant, admitted, take_place, spend).await?;
     if asked.path == Path::Topic {
         // mercure.md, 2.70: where the hub of this topic is.
         begun
@@ -218,7 +221,7 @@ async fn try_subscribe<P>(
     Ok(begun)
 }
 
-/// Begins what was asked for, on the way that all take who may have it.
+/// Begins what was asked for, on the way that all take who may have it. `spend`: uses up what the grant has for one use.
 async fn begin<P>(
     front: &Front,
     request: &Parts,
@@ -226,6 +229,7 @@ async fn begin<P>(
     grant: &Grant,
     admitted: Admitted,
     take_place: impl FnOnce(Form) -> Option<P>,
+    spend: impl Future<Output = Result<(), Problem>>,
 ) -> Result<Subscribed<P>, Problem> {
     if front.is_draining() {
         return Err(
@@ -248,7 +252,9 @@ async fn begin<P>(
         return Ok(Subscribed::Answered(answer(headers, Body::new(Untold))));
     }
     let mut held = front.rates().hold(request, grant)?;
+    // From here on events may be told; a HEAD, or whoever is refused, has used nothing.
     if ask.answer == Answer::Page {
+        spend.await?;
         let body = page::read(front, &ask, filter, located, grant).await?;
         return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
     }
@@ -258,6 +264,7 @@ async fn begin<P>(
         )
         .because(Reason::Subscribers)
     })?;
+    spend.await?;
     let arrival = front
         .presence()
         .map(|presence| presence.arrival(&filter.routing, grant));

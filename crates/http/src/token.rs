@@ -27,7 +27,23 @@ const URL_NAMES: [&str; 2] = ["access_token", LEGACY_QUERY];
 const LEGACY_QUERY: &str = "authorization";
 
 /// What the request may do in a role. Of what it says beside its token, nothing is asked. `query`: of its URL, and of a QUERY's body.
+/// What is for one use is used up.
 pub(crate) async fn grant(
+    front: &Front,
+    request: &Parts,
+    role: Role,
+    manner: Manner,
+    query: &Pairs,
+) -> Result<Grant, Problem> {
+    let grant = grant_unspent(front, request, role, manner, query).await?;
+    if role == Role::Subscriber {
+        signed::spend(front, request, manner, query, &grant).await?;
+    }
+    Ok(grant)
+}
+
+/// The same, for who has what is for one use spent later ([`signed::spend`]).
+pub(crate) async fn grant_unspent(
     front: &Front,
     request: &Parts,
     role: Role,
@@ -172,7 +188,7 @@ pub(crate) fn in_dialect(
 }
 
 /// RFC 9110, section 9.2.1; QUERY is safe as well.
-fn is_safe(request: &Parts) -> bool {
+pub(crate) fn is_safe(request: &Parts) -> bool {
     request.method.is_safe() || request.method.as_str() == "QUERY"
 }
 

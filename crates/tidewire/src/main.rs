@@ -8,6 +8,7 @@ mod files;
 mod log_dir;
 mod output;
 mod quote;
+mod reach;
 mod remote;
 mod settings;
 mod signals;

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::header::{AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use tidewire_client::machine::Attempt;
+use tidewire_client::transport::{Http, ProxyFailure, TlsFailure};
+use tidewire_client::{Body, Dialer, Error, Sender};
 use url::Url;
 
 use crate::failure::{Failure, Outcome};
 use crate::quote;
+use crate::reach::{self, ReachArgs};
 
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -61,6 +61,9 @@ pub(crate) struct HubArgs {
         default_value = tidewire_hub::HUB_PATH
     )]
     hub_path: String,
+
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
 }
 
 impl HubArgs {
@@ -75,16 +78,12 @@ impl HubArgs {
         let url = Url::parse(&self.url)
             .map_err(|why| Failure::usage(format!("--url {:?}: {why}", self.url)).next(example))?;
         match url.scheme() {
-            "http" if url.host().is_some() => Ok(url),
-            "https" => Err(
-                Failure::usage("this command does not speak https yet; a hub and a browser do").next(
-                    "until it does, use curl: `curl -N URL/topics/TOPIC` subscribes, `curl --data-binary DATA URL/topics/TOPIC` publishes;\n\
-                     --cacert DATA_DIR/tls-self-signed.crt trusts a hub with --tls-self-signed",
-                ),
-            ),
-            _ => {
-                Err(Failure::usage(format!("--url {:?} is no http:// URL", self.url)).next(example))
-            }
+            "http" | "https" if url.host().is_some() => Ok(url),
+            _ => Err(Failure::usage(format!(
+                "--url {:?} is no http:// or https:// URL",
+                self.url
+            ))
+            .next(example)),
         }
     }
 
@@ -132,6 +131,10 @@ pub(crate) fn below(base: &Url, path: &str) -> String {
 pub(crate) enum RemoteError {
     /// No connection.
     Unreachable(String),
+    /// No connection by TLS.
+    Tls(TlsFailure),
+    /// None through the proxy.
+    Proxy(ProxyFailure),
     /// The connection broke before the answer was there: what was asked may have happened or not.
     Cut(String),
     /// An answer other than 200.
@@ -148,7 +151,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    pub(crate) async fn read(response: Response<Incoming>) -> Self {
+    pub(crate) async fn read(response: Response<Body>) -> Self {
         let status = response.status();
         let retry_after = response
             .headers()
@@ -182,11 +185,34 @@ impl Refused {
     }
 }
 
+impl From<Error> for RemoteError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Connect(why) => Self::Unreachable(plain(&why)),
+            Error::ConnectTimeout(_) => Self::Unreachable("no answer".to_owned()),
+            Error::Tls(failure) => Self::Tls(failure),
+            Error::Proxy(failure) => Self::Proxy(failure),
+            Error::Cut(why) => Self::Cut(plain(&why)),
+            other => Self::Cut(other.to_string()),
+        }
+    }
+}
+
 impl RemoteError {
+    /// Whether a hub has answered at all.
+    pub(crate) fn is_answered(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Tls(_) | Self::Proxy(_) => false,
+            Self::Cut(_) | Self::Refused(_) => true,
+        }
+    }
+
     /// Whether the same may succeed later.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Cut(_) => true,
+            Self::Tls(failure) => failure.is_temporary(),
+            Self::Proxy(failure) => failure.is_temporary(),
             Self::Refused(refused) => refused.is_temporary(),
         }
     }
@@ -195,7 +221,7 @@ impl RemoteError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refused) => refused.retry_after,
-            Self::Unreachable(_) | Self::Cut(_) => None,
+            Self::Unreachable(_) | Self::Tls(_) | Self::Proxy(_) | Self::Cut(_) => None,
         }
     }
 
@@ -204,6 +230,8 @@ impl RemoteError {
         let failure = Failure::failed(self.told(base));
         match self {
             Self::Unreachable(_) => failure.next(start_one(base)),
+            Self::Tls(why) => failure.next(reach::after_tls(&why)),
+            Self::Proxy(why) => failure.next(reach::after_proxy(&why)),
             Self::Refused(refused) if matches!(refused.status.as_u16(), 401 | 403) => failure.next(
                 "give a token with --token-file or TIDEWIRE_TOKEN; `tidewire token --help` shows how to make one",
             ),
@@ -215,6 +243,8 @@ impl RemoteError {
     pub(crate) fn told(&self, base: &Url) -> String {
         match self {
             Self::Unreachable(why) => format!("cannot reach the hub at {base}: {why}"),
+            Self::Tls(why) => format!("cannot reach the hub at {base}: {why}"),
+            Self::Proxy(why) => format!("cannot reach the hub at {base}: {why}"),
             Self::Cut(why) => format!("the connection to {base} broke: {why}"),
             Self::Refused(refused) => match detail(&refused.body) {
                 detail if detail.is_empty() => format!("the hub answered {}", refused.status),
@@ -232,12 +262,16 @@ pub(crate) fn start_one(base: &Url) -> String {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         _ => String::new(),
     };
+    let tls = match base.scheme() {
+        "https" => " --tls-self-signed",
+        _ => "",
+    };
     match address.parse::<std::net::SocketAddr>() {
         Ok(address) if address.ip().is_loopback() && address.port() != 8080 => format!(
-            "start one: {program} serve --listen {}",
+            "start one: {program} serve{tls} --listen {}",
             quote::shell(&address.to_string())
         ),
-        _ => format!("start one: {program} serve"),
+        _ => format!("start one: {program} serve{tls}"),
     }
 }
 
@@ -246,7 +280,8 @@ pub(crate) struct Remote {
     base: Url,
     hub_path: String,
     headers: HeaderMap,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    dialer: Dialer,
+    connection: Option<Sender>,
 }
 
 impl Remote {
@@ -259,20 +294,21 @@ impl Remote {
         let base = hub.base()?;
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static("tidewire"));
-        let port = base.port().map(|port| format!(":{port}"));
-        let host = format!(
-            "{}{}",
-            base.host_str().unwrap_or_default(),
-            port.unwrap_or_default()
-        );
-        headers.insert(HOST, HeaderValue::from_str(&host).map_err(Failure::usage)?);
         if let Some(token) = hub.token()? {
             let mut value =
                 HeaderValue::from_str(&format!("Bearer {token}")).map_err(Failure::usage)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
+        let mut transport = hub.reach.transport(&base)?;
+        // One request after another: there is nothing to gain from HTTP/2.
+        transport.http = Http::Http1;
+        let dialer = Dialer::new(&transport).and_then(|dialer| {
+            dialer.check(&base)?;
+            Ok(dialer)
+        });
         Ok(Self {
+            dialer: dialer.map_err(|error| hub.reach.unusable(error))?,
             base,
             hub_path: hub.hub_path().to_owned(),
             headers,
@@ -290,24 +326,24 @@ impl Remote {
         path: &str,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Response<Incoming>, RemoteError> {
+    ) -> Result<Response<Body>, RemoteError> {
         let mut connection = match self.connection.take() {
             Some(connection) if connection.is_ready() => connection,
             _ => self.connect().await?,
         };
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
         let url = below(&self.base, path);
-        *request.uri_mut() = request_target(&url)
-            .parse()
-            .map_err(|error| RemoteError::Unreachable(format!("{url}: {error}")))?;
-        *request.headers_mut() = self.headers.clone();
-        request.headers_mut().extend(headers);
-        let cut = |error: hyper::Error| RemoteError::Cut(cause(&error));
-        let response = tokio::time::timeout(ANSWER_MAX, connection.send_request(request))
+        let mut all = self.headers.clone();
+        all.extend(headers);
+        let attempt = Attempt {
+            url: Url::parse(&url)
+                .map_err(|error| RemoteError::Unreachable(format!("{url}: {error}")))?,
+            method: Method::POST,
+            headers: all,
+            body,
+        };
+        let response = tokio::time::timeout(ANSWER_MAX, connection.send(attempt))
             .await
-            .map_err(|_| RemoteError::Cut("no answer came".to_owned()))?
-            .map_err(cut)?;
+            .map_err(|_| RemoteError::Cut("no answer came".to_owned()))??;
         self.connection = Some(connection);
         Ok(response)
     }
@@ -317,32 +353,12 @@ impl Remote {
         self.connection = None;
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, RemoteError> {
-        let unreachable = |why: String| RemoteError::Unreachable(why);
-        let host = self.base.host_str().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = self.base.port_or_known_default().unwrap_or(80);
-        let stream = tokio::time::timeout(CONNECT_MAX, TcpStream::connect((host, port)))
-            .await
-            .map_err(|_| unreachable("no answer".to_owned()))?
-            .map_err(|error| unreachable(said(&error)))?;
-        // Small requests one after another: waiting to fill packets would only delay them.
-        let _ = stream.set_nodelay(true);
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(cause(&error)))?;
+    async fn connect(&self) -> Result<Sender, RemoteError> {
+        let (sender, driver) = self.dialer.dial(&self.base, CONNECT_MAX).await?;
         // Its errors reach whoever waits for an answer.
-        tokio::spawn(connection);
+        tokio::spawn(driver);
         Ok(sender)
     }
-}
-
-/// The part of a URL that goes into a request.
-fn request_target(url: &str) -> &str {
-    let after_scheme = url.find("://").map_or(0, |at| at + 3);
-    url[after_scheme..]
-        .find('/')
-        .map_or("/", |at| &url[after_scheme + at..])
 }
 
 /// The sentence of a problem document (RFC 9457), else the body's first line.
@@ -367,26 +383,6 @@ pub(crate) fn plain(text: &str) -> String {
         .to_lowercase()
 }
 
-/// What an error of the system says.
-fn said(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_lowercase()
-}
-
-fn cause(error: &hyper::Error) -> String {
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    match deepest.downcast_ref::<std::io::Error>() {
-        Some(error) => said(error),
-        None => deepest.to_string(),
-    }
-}
-
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
@@ -401,23 +397,14 @@ mod tests {
 
     #[test]
     fn paths_go_below_the_hubs_url() {
-        for (base, url, target) in [
-            ("http://h:1", "http://h:1/topics/a", "/topics/a"),
-            ("http://h:1/", "http://h:1/topics/a", "/topics/a"),
-            (
-                "http://h/hub/?x#y",
-                "http://h/hub/topics/a",
-                "/hub/topics/a",
-            ),
-            (
-                "http://[::1]:8/x",
-                "http://[::1]:8/x/topics/a",
-                "/x/topics/a",
-            ),
+        for (base, url) in [
+            ("http://h:1", "http://h:1/topics/a"),
+            ("http://h:1/", "http://h:1/topics/a"),
+            ("http://h/hub/?x#y", "http://h/hub/topics/a"),
+            ("https://[::1]:8/x", "https://[::1]:8/x/topics/a"),
         ] {
             let base = Url::parse(base).unwrap();
             assert_eq!(below(&base, "/topics/a"), url);
-            assert_eq!(request_target(url), target);
         }
     }
 
@@ -428,6 +415,10 @@ mod tests {
             ("http://localhost:9000/", "serve --listen 127.0.0.1:9000"),
             ("http://[::1]:9000/", "serve --listen '[::1]:9000'"),
             ("http://example.com:9000/", "serve"),
+            (
+                "https://localhost:9000/",
+                "serve --tls-self-signed --listen 127.0.0.1:9000",
+            ),
         ] {
             let step = start_one(&Url::parse(url).unwrap());
             assert!(step.ends_with(words), "{step}");

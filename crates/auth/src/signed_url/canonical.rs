@@ -12,7 +12,9 @@ const DOMAIN: &str = "tidewire signed url 1\n";
 /// What it is about.
 pub(super) const MATCHERS: [&str; 4] = ["topic", "match", "match_exact", "match_urlpattern"];
 /// What it allows; each at most once.
-const TERMS: [&str; 6] = ["expires", "origin", "address", "once", "subject", "issuer"];
+const TERMS: [&str; 7] = [
+    "expires", "origin", "address", "once", "subject", "issuer", "token_id",
+];
 /// What changes when a client reconnects, and how an answer looks.
 const FREE: [&str; 10] = [
     "last_event_id",
@@ -36,6 +38,7 @@ pub(super) struct Parsed<'a> {
     pub(super) once: Option<&'a str>,
     pub(super) subject: Option<&'a str>,
     pub(super) issuer: Option<&'a str>,
+    pub(super) token_id: Option<&'a str>,
 }
 
 impl<'a> Parsed<'a> {
@@ -48,14 +51,10 @@ impl<'a> Parsed<'a> {
         if once.is_some_and(|once| !is_nonce(once)) {
             return Err(UrlError::Parameter("once"));
         }
-        let subject = one(pairs, "subject")?;
-        if subject == Some("") {
-            return Err(UrlError::Parameter("subject"));
-        }
-        let issuer = one(pairs, "issuer")?;
-        if issuer == Some("") {
-            return Err(UrlError::Parameter("issuer"));
-        }
+        let name = |term| match one(pairs, term)? {
+            Some("") => Err(UrlError::Parameter(term)),
+            name => Ok(name),
+        };
         let address = one(pairs, "address")?.map(str::parse::<IpAddr>).transpose();
         let expires = one(pairs, "expires")?.and_then(seconds);
         Ok(Self {
@@ -63,8 +62,9 @@ impl<'a> Parsed<'a> {
             origin: one(pairs, "origin")?,
             address: address.map_err(|_| UrlError::Parameter("address"))?,
             once,
-            subject,
-            issuer,
+            subject: name("subject")?,
+            issuer: name("issuer")?,
+            token_id: name("token_id")?,
         })
     }
 }

@@ -35,12 +35,6 @@ pub struct Admitted {
     pub once: Option<String>,
 }
 
-/// Whether a request comes by a signed URL, good or bad.
-#[must_use]
-pub fn is_signed(parameters: &[(&str, &str)]) -> bool {
-    parameters.iter().any(|(name, _)| *name == "signature")
-}
-
 /// Decides on a subscribe by a signed URL.
 ///
 /// # Errors
@@ -73,7 +67,7 @@ pub fn verify(
             expires_ms: Some(terms.expires_ms),
             subject: terms.subject.map(str::to_owned),
             issuer: terms.issuer.map(str::to_owned),
-            token_id: terms.once.map(str::to_owned),
+            token_id: terms.token_id.or(terms.once).map(str::to_owned),
             ..Grant::default()
         },
         once: terms.once.map(str::to_owned),

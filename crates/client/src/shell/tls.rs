@@ -1,8 +1,9 @@
 //! TLS, by rustls with aws-lc-rs: from options to a configuration, from a socket to a secure one, from rustls's errors to ours.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -20,6 +21,8 @@ use crate::{BuildError, Error};
 
 const HTTP1: &[u8] = b"http/1.1";
 const HTTP2: &[u8] = b"h2";
+/// Sessions that are kept to be resumed: a client has one server, and a second while it is sent elsewhere.
+const SESSIONS_MAX: usize = 2;
 
 /// How to speak TLS; cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,7 +34,7 @@ pub(super) struct Config {
 
 impl Config {
     pub(super) fn new(tls: &Tls, http: Http) -> Result<Self, BuildError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = provider();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| BuildError::Authorities(error.to_string()))?;
@@ -45,6 +48,7 @@ impl Config {
         // A proxy is no server of this client's: it is not told who this is.
         let mut proxy = builder.clone().with_no_client_auth();
         proxy.alpn_protocols = vec![HTTP1.to_vec()];
+        proxy.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         let refused = |error: String| BuildError::ClientCertificate(error);
         let mut server = match &tls.client_certificate {
             None => builder.with_no_client_auth(),
@@ -56,6 +60,7 @@ impl Config {
                 config.map_err(|error| refused(error.to_string()))?
             }
         };
+        server.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         server.alpn_protocols = match http {
             Http::Negotiated => vec![HTTP2.to_vec(), HTTP1.to_vec()],
             Http::Http1 => vec![HTTP1.to_vec()],
@@ -189,10 +194,28 @@ fn is_about_certificate(alert: AlertDescription) -> bool {
     )
 }
 
-fn roots(tls: &Tls) -> Result<RootCertStore, BuildError> {
+/// One for all clients of a program.
+fn provider() -> Arc<CryptoProvider> {
+    static ALL: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(ALL.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
+}
+
+/// One for all clients of a program that trust nobody else.
+fn mozillas() -> Arc<RootCertStore> {
+    static ALL: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    Arc::clone(ALL.get_or_init(|| {
+        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
+        Arc::new(RootCertStore::from_iter(roots))
+    }))
+}
+
+fn roots(tls: &Tls) -> Result<Arc<RootCertStore>, BuildError> {
+    if tls.mozilla_roots && !tls.system_roots && tls.authorities.is_empty() {
+        return Ok(mozillas());
+    }
     let mut roots = RootCertStore::empty();
     if tls.mozilla_roots {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        roots.roots.extend_from_slice(&mozillas().roots);
     }
     if tls.system_roots {
         // A store may hold what cannot be read; that is no reason to trust nobody.
@@ -209,7 +232,7 @@ fn roots(tls: &Tls) -> Result<RootCertStore, BuildError> {
         let why = "nobody is trusted; name an authority, or take Mozilla's or the system's";
         return Err(BuildError::Authorities(why.to_owned()));
     }
-    Ok(roots)
+    Ok(Arc::new(roots))
 }
 
 /// All certificates of a PEM text; at least one.

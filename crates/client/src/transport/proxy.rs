@@ -18,7 +18,7 @@ use crate::BuildError;
 /// Through which proxies a client connects. HTTP proxies, reached by `http` or `https`; not SOCKS.
 ///
 /// An `https` stream is asked for through a tunnel (CONNECT), of which the proxy sees the server's name alone; a plain one by its
-/// whole URL. The proxy's user name and password are those of its URL; they are never shown, and never sent to the server, nor
+/// whole URL, and the proxy sees all of it. The proxy's user name and password are those of its URL; they are never shown, and never sent to the server, nor
 /// the server's token to the proxy of a tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxy {

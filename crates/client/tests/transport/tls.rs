@@ -395,6 +395,33 @@ fn what_cannot_be_used_is_said_before_anything_is_sent() {
     assert!(!format!("{shown:?}").contains(secret));
 }
 
+#[tokio::test]
+async fn a_connection_made_again_resumes_the_session() {
+    let us = Authority::new("us");
+    let mut heard = Heard::new();
+    let acceptor = Tls::new(us.here(), &[]).acceptor();
+    let tell = heard.tell.clone();
+    let port = start(move |_, socket| {
+        let (acceptor, tell) = (acceptor.clone(), tell.clone());
+        async move {
+            let mut stream = acceptor.accept(socket).await.unwrap();
+            let _ = tell.send(format!("{:?}", stream.get_ref().1.handshake_kind()));
+            head(&mut stream).await.unwrap();
+            stream.write_all(EVENT.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            until_gone(&mut stream).await;
+        }
+    })
+    .await;
+    let builder = source(&format!("https://localhost:{port}/")).trust(us.pem());
+    let mut source = builder.build().unwrap();
+    for kind in ["Some(Full)", "Some(Resumed)", "Some(Resumed)"] {
+        assert_eq!(data(&mut source).await, "secret");
+        assert_eq!(failure(&mut source).await, (Error::Ended, true));
+        assert_eq!(heard.next().await, kind);
+    }
+}
+
 /// What is spawned has to be sent.
 #[test]
 fn a_source_and_what_it_gives_can_be_sent() {

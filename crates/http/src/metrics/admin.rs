@@ -1,5 +1,5 @@
-//! The admin listener: metrics and health, for whoever runs the hub. It answers nothing of the hub's own, and the hub's
-//! listeners answer nothing of this.
+//! The admin listener: metrics, health and, for whoever has its token, revocations: for who runs the hub. It answers nothing else of
+//! the hub's own, and the hub's listeners answer nothing of this.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,7 +27,7 @@ use super::page::as_prometheus_text;
 use crate::access::Access;
 use crate::front::Front;
 use crate::problem::Problem;
-use crate::site;
+use crate::{revocations, site};
 
 /// So many connections are served at once; the next one waits. A scraper holds one.
 const CONNECTIONS_MAX: usize = 32;
@@ -36,9 +36,11 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(90);
 /// How long accepting rests when the system has no descriptor or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const REVOCATIONS: &str = "/revocations";
+
 const OPENMETRICS: &str = "application/openmetrics-text";
 
-/// Who may see metrics. Health is for everybody who reaches the listener.
+/// Who may see metrics. Health is for everybody who reaches the listener; revoking is for whoever has a token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum AdminAccess {
@@ -114,15 +116,22 @@ impl fmt::Debug for AdminToken {
     }
 }
 
-/// What the admin listener answers: `/metrics`, `/healthz`, `/readyz`, and the reference hub's paths for the last two.
+/// What the admin listener answers: `/metrics`, `/revocations`, `/healthz`, `/readyz`, and the reference hub's paths for the last two.
 pub fn admin_router(front: Front, access: AdminAccess) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
+        .route(REVOCATIONS, revocations::of_admin())
         .route("/healthz", get(site::healthz))
         .route("/readyz", get(site::readyz))
         .route("/mercure/health/{probe}", get(site::health))
         .route("/mercure/health/{name}/{probe}", get(site::health_of))
-        .method_not_allowed_fallback(async |method: Method| Problem::method(&method, "GET, HEAD"))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            let allow = match uri.path() {
+                REVOCATIONS => "GET, HEAD, POST, DELETE",
+                _ => "GET, HEAD",
+            };
+            Problem::method(&method, allow)
+        })
         .fallback(nothing)
         .layer(from_fn_with_state(access, at_the_door))
         .with_state(front)
@@ -141,6 +150,11 @@ async fn at_the_door(State(access): State<AdminAccess>, request: Request, next: 
 }
 
 fn admit(access: &AdminAccess, request: &Parts) -> Result<(), Box<Response>> {
+    let has_token = matches!(access, AdminAccess::Token(_));
+    // Whoever may run a program on this machine may see metrics; that does not make them who runs the hub.
+    if request.uri.path() == REVOCATIONS && !has_token {
+        return Err(Box::new(Problem::no_admin_token().into_response()));
+    }
     match access {
         AdminAccess::Open => Ok(()),
         AdminAccess::Loopback => Access::keyless()

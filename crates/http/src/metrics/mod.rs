@@ -409,11 +409,17 @@ fn presence(front: &Front, page: &mut Page<'_>) -> std::fmt::Result {
     page.counters(
         "tidewire_presence_untold",
         None,
-        "Beginnings and ends of subscriptions that no event tells; refused: by the log; overload: both of one that was too short while too many waited.",
+        "Beginnings and ends of subscriptions that no event tells; refused: by the log; overload: both of one that was too short while too many waited, or came.",
         [
             ([("reason", "refused")], presence.counts.dropped.now()),
             ([("reason", "overload")], presence.counts.unsaid.now()),
         ],
+    )?;
+    page.counter(
+        "tidewire_presence_late",
+        None,
+        "Subscription events that were told later than they could have been, for more came than presence_rate_max.",
+        presence.counts.late.now(),
     )
 }
 

@@ -12,6 +12,7 @@
 
 mod api;
 mod document;
+mod pace;
 mod past;
 mod queue;
 mod registry;
@@ -27,6 +28,7 @@ use tidewire_log::Log;
 use crate::counters::Count;
 use crate::front::Clock;
 pub(crate) use api::{has, subscriptions};
+pub(crate) use pace::Rate;
 use queue::{Change, Queue, Queued, WAITING_CHANGES_MAX};
 use registry::{Listed, Name, Payload, Registry, SubscriberId};
 
@@ -61,6 +63,8 @@ pub(crate) struct Counts {
     pub(crate) dropped: Count,
     /// Changes that no event tells, for beginning and end met while too much waited.
     pub(crate) unsaid: Count,
+    /// Events that were told later than they could have been, for their rate.
+    pub(crate) late: Count,
 }
 
 struct State {
@@ -76,6 +80,8 @@ struct State {
     is_stopped: bool,
     /// The thread waits to be told.
     is_idle: bool,
+    /// More comes than the rate lets the thread tell.
+    is_behind: bool,
 }
 
 /// Presence of a hub that runs; with it the thread ends.
@@ -88,12 +94,13 @@ impl Running {
         hub_path: &str,
         open: Option<MatcherSet>,
         stream_life: Option<Duration>,
+        rate: Option<Rate>,
     ) -> std::io::Result<Self> {
         let presence = Arc::new(Presence::new(log, clock, hub_path, open));
         let of_thread = Arc::clone(&presence);
         std::thread::Builder::new()
             .name("presence".to_owned())
-            .spawn(move || teller::run(&of_thread))?;
+            .spawn(move || teller::run(&of_thread, rate))?;
         let running = Self(Arc::clone(&presence));
         // Now, not when the thread runs: what comes later is this life's own.
         let past = presence.log.bounds();
@@ -127,6 +134,7 @@ impl Presence {
                 is_closed: false,
                 is_stopped: false,
                 is_idle: false,
+                is_behind: false,
             }),
             work: Condvar::new(),
             idle: Condvar::new(),
@@ -210,6 +218,8 @@ impl Presence {
             state.end(ended, &self.counts);
         }
         self.wake(state);
+        // Also if it waits for its rate, which does not hold any more.
+        self.work.notify_all();
     }
 
     /// What an earlier life left open has ended.
@@ -296,7 +306,7 @@ impl State {
         for (listed, began) in ended {
             self.changed += 1;
             self.outstanding += 1;
-            if self.queue.push_end(listed, began) == Queued::Unsaid {
+            if self.queue.push_end(listed, began, self.is_behind) == Queued::Unsaid {
                 self.outstanding -= 2;
                 counts.unsaid.add(2);
             }

@@ -52,9 +52,10 @@ impl Queue {
         at
     }
 
-    /// Adds the end of a subscription of which the beginning was put there.
-    pub(crate) fn push_end(&mut self, listed: Listed, began: u64) -> Queued {
-        if self.waiting.len() >= self.max && self.waiting.remove(&began).is_some() {
+    /// Adds the end of a subscription of which the beginning was put there. `is_behind`: more comes than may be told.
+    pub(crate) fn push_end(&mut self, listed: Listed, began: u64, is_behind: bool) -> Queued {
+        let may_cancel = is_behind || self.waiting.len() >= self.max;
+        if may_cancel && self.waiting.remove(&began).is_some() {
             return Queued::Unsaid;
         }
         self.push(Change::Ended(listed));
@@ -100,7 +101,7 @@ mod tests {
         for text in ["a", "b", "c"] {
             let began = queue.push(Change::Began(listed(text)));
             if text == "b" {
-                assert_eq!(queue.push_end(listed(text), began), Queued::Waits);
+                assert_eq!(queue.push_end(listed(text), began, false), Queued::Waits);
             }
         }
         let [a, b, c] = ["a", "b", "c"].map(listed);
@@ -126,15 +127,33 @@ mod tests {
             .collect();
         for _ in 0..1000 {
             let short = queue.push(Change::Began(listed("short")));
-            assert_eq!(queue.push_end(listed("short"), short), Queued::Unsaid);
+            assert_eq!(
+                queue.push_end(listed("short"), short, false),
+                Queued::Unsaid
+            );
         }
         assert_eq!(queue.len(), 3);
         // Whose beginning was told, of that the end is told as well.
-        assert_eq!(queue.push_end(listed("told"), told), Queued::Waits);
-        assert_eq!(queue.push_end(listed("waits"), waiting[0]), Queued::Unsaid);
+        assert_eq!(queue.push_end(listed("told"), told, false), Queued::Waits);
+        assert_eq!(
+            queue.push_end(listed("waits"), waiting[0], false),
+            Queued::Unsaid
+        );
         assert_eq!(queue.len(), 3);
         // With room again, both are.
         assert_eq!(queue.take(2).len(), 2);
-        assert_eq!(queue.push_end(listed("waits"), waiting[2]), Queued::Waits);
+        let end = listed("waits");
+        assert_eq!(queue.push_end(end, waiting[2], false), Queued::Waits);
+    }
+
+    #[test]
+    fn who_is_behind_tells_of_nobody_that_nobody_knows_of() {
+        let mut queue = Queue::new(10);
+        let told = queue.push(Change::Began(listed("told")));
+        queue.take(1);
+        let short = queue.push(Change::Began(listed("short")));
+        assert_eq!(queue.push_end(listed("short"), short, true), Queued::Unsaid);
+        assert_eq!(queue.push_end(listed("told"), told, true), Queued::Waits);
+        assert_eq!(queue.take(9), [Change::Ended(listed("told"))]);
     }
 }

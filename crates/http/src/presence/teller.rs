@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tidewire_log::{Append, AppendError, Event, Presence as Told};
 
 use super::Presence;
+use super::pace::{Pace, Rate};
 use super::queue::Change;
 use super::registry::Listed;
 
@@ -19,8 +20,23 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How often the thread looks whether the hub is still there while the log does not answer.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-pub(super) fn run(presence: &Presence) {
-    while let Some(changes) = next(presence) {
+/// How often it is said at most that they come too fast.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// When the thread tells.
+struct Turn {
+    began: Instant,
+    pace: Pace,
+    told: Option<Instant>,
+}
+
+pub(super) fn run(presence: &Presence, rate: Option<Rate>) {
+    let mut turn = Turn {
+        began: Instant::now(),
+        pace: Pace::new(rate),
+        told: None,
+    };
+    while let Some(changes) = turn.next(presence) {
         let count = changes.len() as u64;
         let told = tell(presence, changes);
         presence.counts.told.add(told);
@@ -29,22 +45,54 @@ pub(super) fn run(presence: &Presence) {
     }
 }
 
-/// Waits for changes; `None` once the hub is gone and all is told.
-fn next(presence: &Presence) -> Option<Vec<Change>> {
-    let mut state = presence.state();
-    while state.queue.is_empty() {
-        state.is_idle = true;
-        presence.idle.notify_all();
-        if state.is_stopped {
-            return None;
+impl Turn {
+    /// Waits for changes, and for their rate; `None` once the hub is gone and all is told.
+    fn next(&mut self, presence: &Presence) -> Option<Vec<Change>> {
+        const UNPOISONED: &str = "nobody panics with this lock";
+        let mut state = presence.state();
+        let mut is_late = false;
+        loop {
+            while state.queue.is_empty() {
+                (state.is_idle, state.is_behind) = (true, false);
+                presence.idle.notify_all();
+                if state.is_stopped {
+                    return None;
+                }
+                state = presence.work.wait(state).expect(UNPOISONED);
+            }
+            state.is_idle = false;
+            let wanted = state.queue.len().min(BATCH_EVENTS);
+            let count = match state.is_closed {
+                // What is left is no more than there were subscriptions, and nobody can tell it later.
+                true => wanted,
+                false => self.pace.take(self.began.elapsed(), wanted),
+            };
+            if count > 0 {
+                if is_late {
+                    presence.counts.late.add(count);
+                }
+                return Some(state.queue.take(count));
+            }
+            is_late = true;
+            if !std::mem::replace(&mut state.is_behind, true) {
+                self.say(state.queue.len());
+            }
+            let waited = presence.work.wait_timeout(state, self.pace.wait());
+            state = waited.expect(UNPOISONED).0;
         }
-        state = presence
-            .work
-            .wait(state)
-            .expect("nobody panics with this lock");
     }
-    state.is_idle = false;
-    Some(state.queue.take(BATCH_EVENTS))
+
+    fn say(&mut self, waiting: usize) {
+        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        tracing::warn!(
+            waiting,
+            "subscriptions begin and end faster than events tell it (presence_rate_max): they are told later, and of those that \
+             begin and end meanwhile none; the API shows them as they are"
+        );
+    }
 }
 
 /// Appends these changes; how many of them the log has now.

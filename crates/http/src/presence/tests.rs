@@ -103,8 +103,13 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn running(log: &Arc<Refusing>) -> Running {
+    running_at(log, None)
+}
+
+fn running_at(log: &Arc<Refusing>, rate: Option<Rate>) -> Running {
     let clock: Clock = Arc::new(|| 5);
-    Running::start(Arc::clone(log) as Arc<dyn Log>, clock, "/hub", None, None).unwrap()
+    let log = Arc::clone(log) as Arc<dyn Log>;
+    Running::start(log, clock, "/hub", None, None, rate).unwrap()
 }
 
 fn topics(names: &[&str]) -> MatcherSet {
@@ -190,6 +195,59 @@ fn closing_waits_no_longer_than_it_may() {
     // Who comes too late is nobody.
     let _late = begun(&running, &["b"]);
     assert_eq!(running.get().levels().0, 0);
+}
+
+/// Whoever comes and goes faster than may be told writes nothing; who stays is told, if later; and the registry is right all the time.
+#[test]
+fn what_comes_faster_than_its_rate_is_told_later_or_not_at_all() {
+    let log = Refusing::new(0, AppendError::Busy);
+    let rate = Rate {
+        // Within this test nothing more than the burst.
+        per_s: 1e-6,
+        burst: 10.0,
+    };
+    let running = running_at(&log, Some(rate));
+    let presence = running.get();
+    let names: Vec<String> = (0..10).map(|n| format!("a{n}")).collect();
+    let first: Vec<_> = names.iter().map(|name| begun(&running, &[name])).collect();
+    log.wait_for(10);
+    let late = begun(&running, &["late"]);
+    wait_until("the rate's end", || presence.state().is_behind);
+    assert_eq!(presence.levels(), (11, 1));
+    for _ in 0..50 {
+        drop(begun(&running, &["short"]));
+    }
+    assert_eq!(presence.levels(), (11, 1), "nothing waits of who has gone");
+    assert_eq!(presence.counts.unsaid.now(), 100);
+    // An end of which the beginning was told is told as well, in its turn.
+    drop(first);
+    assert_eq!(presence.levels(), (1, 11));
+    assert_eq!(log.told().len(), 10, "not one more than may");
+    // A hub that ends does not wait, and tells nobody now of who has never been told of.
+    presence.close(PATIENCE);
+    drop(late);
+    let told = log.told();
+    assert_eq!(told.len(), 20);
+    assert!(told[10..].iter().all(|(active, _)| !active), "{told:?}");
+    let counts = &presence.counts;
+    let counted = [&counts.told, &counts.late, &counts.unsaid].map(Count::now);
+    assert_eq!(counted, [20, 10, 102]);
+}
+
+#[test]
+fn who_stays_is_told_of_in_the_end() {
+    let log = Refusing::new(0, AppendError::Busy);
+    let rate = Rate {
+        per_s: 50.0,
+        burst: 2.0,
+    };
+    let running = running_at(&log, Some(rate));
+    let names: Vec<String> = (0..6).map(|n| format!("a{n}")).collect();
+    let _all: Vec<_> = names.iter().map(|name| begun(&running, &[name])).collect();
+    let want: Vec<_> = names.iter().map(|name| (true, name.clone())).collect();
+    assert_eq!(log.wait_for(6), want);
+    wait_until("the count", || running.get().counts.late.now() > 0);
+    wait_until("the end of it", || !running.get().state().is_behind);
 }
 
 /// A running stream that takes other topics tells the difference, and no more.

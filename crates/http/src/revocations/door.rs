@@ -1,10 +1,12 @@
-//! `/revocations`: for who may publish to every topic. Takes tokens back, says which are taken back, and gives them back.
+//! `/revocations`: for who may publish to every topic, and for whoever runs the hub. Takes tokens back, says which are taken back, and
+//! gives them back.
 
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -32,19 +34,45 @@ const BODY_BYTES_MAX: usize = 8 << 10;
 /// `POST`: takes tokens back.
 pub(crate) async fn revoke(State(front): State<Front>, request: Request) -> Response {
     let (request, body) = request.into_parts();
-    or_refused(try_revoke(&front, &request, body).await)
+    let revoked = async {
+        let grant = authorize(&front, &request, &Pairs::of(&request.uri)?).await?;
+        try_revoke(&front, &request, body, Some(&grant)).await
+    };
+    or_refused(revoked.await)
 }
 
 /// `GET`: which are taken back.
 pub(crate) async fn list(State(front): State<Front>, request: Request) -> Response {
     let (request, _) = request.into_parts();
-    or_refused(try_list(&front, &request).await)
+    let listed = async {
+        authorize(&front, &request, &Pairs::of(&request.uri)?).await?;
+        Ok(all(&front))
+    };
+    or_refused(listed.await)
 }
 
 /// `DELETE`: gives some back, named in the query as they were in the body.
 pub(crate) async fn forget(State(front): State<Front>, request: Request) -> Response {
     let (request, _) = request.into_parts();
-    or_refused(try_forget(&front, &request).await)
+    let forgotten = async {
+        authorize(&front, &request, &Pairs::of(&request.uri)?).await?;
+        try_forget(&front, &request).await
+    };
+    or_refused(forgotten.await)
+}
+
+/// The same for whoever the admin listener has let in: it is for who runs the hub.
+pub(crate) fn of_admin() -> MethodRouter<Front> {
+    let list = async |State(front): State<Front>| all(&front);
+    let revoke = async |State(front): State<Front>, request: Request| {
+        let (request, body) = request.into_parts();
+        or_refused(try_revoke(&front, &request, body, None).await)
+    };
+    let forget = async |State(front): State<Front>, request: Request| {
+        let (request, _) = request.into_parts();
+        or_refused(try_forget(&front, &request).await)
+    };
+    get(list).post(revoke).delete(forget)
 }
 
 fn or_refused(answer: Result<Response, Problem>) -> Response {
@@ -82,8 +110,13 @@ async fn authorize(front: &Front, request: &Parts, query: &Pairs) -> Result<Gran
     }
 }
 
-async fn try_revoke(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
-    let grant = authorize(front, request, &Pairs::of(&request.uri)?).await?;
+/// `grant`: whose asks, if it is not for the admin listener to say.
+async fn try_revoke(
+    front: &Front,
+    request: &Parts,
+    body: Body,
+    grant: Option<&Grant>,
+) -> Result<Response, Problem> {
     if media_type(request).as_deref() != Some("application/json") {
         return Err(Problem::content_type(
             "a revocation is sent as application/json: {\"token_id\": \"...\"}, {\"subject\": \"...\"} or {\"topic\": \"...\"}",
@@ -91,7 +124,7 @@ async fn try_revoke(front: &Front, request: &Parts, body: Body) -> Result<Respon
     }
     let bytes = collect(front, body, BODY_BYTES_MAX, "a revocation").await?;
     // However slowly the body came.
-    front.still_good(&grant)?;
+    grant.map_or(Ok(()), |grant| front.still_good(grant))?;
     let named = Named::read(&bytes)?;
     let now_ms = front.now_ms();
     let revocation = Revocation {
@@ -149,20 +182,18 @@ fn refused(error: &RevocationError) -> Problem {
     }
 }
 
-async fn try_list(front: &Front, request: &Parts) -> Result<Response, Problem> {
-    authorize(front, request, &Pairs::of(&request.uri)?).await?;
+fn all(front: &Front) -> Response {
     let now_ms = front.now_ms();
     let all: Vec<Value> = {
         let kept = front.revocations().kept();
         let in_force = |one: &&Revocation| one.until_ms.is_none_or(|until| until > now_ms);
         kept.set.iter().filter(in_force).map(document).collect()
     };
-    Ok(answer(&json!({ "revocations": all })))
+    answer(&json!({ "revocations": all }))
 }
 
 async fn try_forget(front: &Front, request: &Parts) -> Result<Response, Problem> {
     let query = Pairs::of(&request.uri)?;
-    authorize(front, request, &query).await?;
     let what = Named {
         token_id: query.once("token_id")?.map(str::to_owned),
         subject: query.once("subject")?.map(str::to_owned),

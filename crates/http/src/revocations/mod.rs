@@ -16,7 +16,7 @@ use tidewire_engine::Target;
 use crate::front::Front;
 use crate::problem::Problem;
 
-pub(crate) use door::{METHODS, forget, list, revoke};
+pub(crate) use door::{METHODS, forget, list, of_admin, revoke};
 pub use store::{HubStore, MemoryStore, StoreError};
 
 /// How long a request may take from its token's check to its stream's beginning: nothing that is waited for takes longer.

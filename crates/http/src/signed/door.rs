@@ -107,10 +107,14 @@ impl Wanted {
             origin: self.origin.as_deref().map(origin).transpose()?,
             address: self.address.as_deref().map(address).transpose()?,
             once: self.once.then(nonce),
-            // So that it can be taken back with the token's subject.
+            // So that it can be taken back with the token, and with its subject.
             subject: grant.subject.clone(),
-            // As far as there is a subject to say it of.
-            issuer: grant.issuer.clone().filter(|_| grant.subject.is_some()),
+            token_id: grant.token_id.clone(),
+            // As far as there is something to say it of.
+            issuer: grant
+                .issuer
+                .clone()
+                .filter(|_| grant.subject.is_some() || grant.token_id.is_some()),
             parameters: self.parameters(),
             path,
         })

@@ -16,12 +16,15 @@ use crate::manner::Manner;
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query::Pairs;
-use crate::token::refused;
+use crate::token::{is_safe, refused};
 
 pub(crate) use door::{METHODS, create};
 
 /// The parameter that makes a subscribe one by a signed URL, good or bad.
 const SIGNATURE: &str = "signature";
+
+/// What makes it good for one use.
+const ONCE: &str = "once";
 
 /// Whether a request may be one by a signed URL, before its query is read: then it matters where it comes from.
 pub(crate) fn may_be_signed(front: &Front, request: &Parts) -> bool {
@@ -34,7 +37,7 @@ pub(crate) fn is_signed(query: &Pairs) -> bool {
     query.first(SIGNATURE).is_some()
 }
 
-/// What a subscribe by a signed URL may do.
+/// What a subscribe by a signed URL may do. Whoever lets it in has it spent ([`spend`]).
 pub(crate) async fn grant(
     front: &Front,
     request: &Parts,
@@ -42,10 +45,12 @@ pub(crate) async fn grant(
     query: &Pairs,
 ) -> Result<Grant, Problem> {
     let granted = try_grant(front, request, query).await;
-    granted.map_err(|problem| {
-        let dialect = manner.of_answer(Dialect::Modern);
-        refused(front, request, Role::Subscriber, problem, dialect)
-    })
+    granted.map_err(|problem| told(front, request, manner, problem))
+}
+
+fn told(front: &Front, request: &Parts, manner: Manner, problem: Problem) -> Problem {
+    let dialect = manner.of_answer(Dialect::Modern);
+    refused(front, request, Role::Subscriber, problem, dialect)
 }
 
 async fn try_grant(front: &Front, request: &Parts, query: &Pairs) -> Result<Grant, Problem> {
@@ -65,7 +70,6 @@ async fn try_grant(front: &Front, request: &Parts, query: &Pairs) -> Result<Gran
         .revocations()
         .check(&admitted.grant, now_ms)
         .map_err(|refusal| Problem::refused(&refusal))?;
-    use_up(front, &admitted, now_ms).await?;
     Ok(admitted.grant)
 }
 
@@ -103,11 +107,28 @@ fn origin(front: &Front, request: &Parts) -> Option<String> {
     (site.as_bytes() == b"same-origin").then(|| front.place().origin(request))
 }
 
-/// Of those who come with it at the same time one is let in; it is used up whatever becomes of that one's request.
-async fn use_up(front: &Front, admitted: &Admitted, now_ms: u64) -> Result<(), Problem> {
-    let (Some(once), Some(until_ms)) = (&admitted.once, admitted.grant.expires_ms) else {
+/// Uses up what a request came with that is for one use: to be called once nothing else can refuse it, and before it is told
+/// anything. Of those who come with the same at the same time one is let in. Does nothing where nothing is for one use.
+pub(crate) async fn spend(
+    front: &Front,
+    request: &Parts,
+    manner: Manner,
+    query: &Pairs,
+    grant: &Grant,
+) -> Result<(), Problem> {
+    if !is_signed(query) || !is_safe(request) {
+        return Ok(());
+    }
+    // Its other terms were looked at when it was granted.
+    let (Some(once), Some(until_ms)) = (query.first(ONCE), grant.expires_ms) else {
         return Ok(());
     };
+    let spent = use_up(front, once, until_ms).await;
+    spent.map_err(|problem| told(front, request, manner, problem))
+}
+
+async fn use_up(front: &Front, once: &str, until_ms: u64) -> Result<(), Problem> {
+    let now_ms = front.now_ms();
     let nonce = format!("url {once}");
     let spent = front
         .revocations()

@@ -13,7 +13,7 @@ use tidewire_http::{AccessLog, AccessLogFormat, Settings};
 use tower::Service;
 
 use crate::http2::client;
-use crate::server::{PATIENCE, Server, start_with};
+use crate::server::{PATIENCE, Server, start_with, until};
 use crate::tls;
 
 /// A log that can be read.
@@ -264,7 +264,7 @@ fn a_client_that_goes_before_its_answer_has_a_line() {
     client.send(
         "GET /topics/a?wait=30s HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n",
     );
-    std::thread::sleep(Duration::from_millis(50));
+    until("it waits", || server.front.subscribers() == 1);
     drop(client);
     let line = log.objects(1).remove(0);
     assert_eq!(

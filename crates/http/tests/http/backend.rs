@@ -5,6 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// For a reply that nobody waits for: whoever did would fail by [`crate::server::PATIENCE`].
+pub(crate) const NEVER: Duration = Duration::from_secs(3600);
+
 /// What was asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use crate::server::{header, masked, start, start_with};
+use crate::server::{PATIENCE, header, masked, start, start_with};
 
 const SUBSCRIBE: &str = "GET /topics/a?checkpoint=off HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -178,7 +178,8 @@ fn without_shards_a_stream_is_a_task() {
 
 #[test]
 fn streams_end_between_frames_when_the_hub_ends() {
-    let mut server = start();
+    // Longer than anybody waits here: nothing is left to be waited for.
+    let mut server = start_with(|settings| settings.drain = 10 * PATIENCE);
     let mut stream = server.connect();
     stream.send("GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.head();
@@ -186,7 +187,6 @@ fn streams_end_between_frames_when_the_hub_ends() {
     let mut idle = server.connect();
     idle.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     idle.answer();
-    let begun = std::time::Instant::now();
     server.begin_shutdown();
     let rest = stream.chunks_to_end();
     assert!(
@@ -196,10 +196,6 @@ fn streams_end_between_frames_when_the_hub_ends() {
     assert_eq!(stream.raw_to_end(), "", "nothing follows the last chunk");
     assert_eq!(idle.raw_to_end(), "");
     server.wait_for_end();
-    assert!(
-        begun.elapsed() < server.front.settings().drain / 2,
-        "nothing was left to wait for"
-    );
     assert!(
         std::net::TcpStream::connect(server.address).is_err(),
         "nobody listens"

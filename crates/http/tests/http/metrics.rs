@@ -14,6 +14,7 @@ use tidewire_log::{AppendError, Start};
 use tower::Service;
 
 use crate::http2::client;
+use crate::kinds::{Kind, Stream, hub, token_of};
 use crate::server::{Answer, Client, PATIENCE, Server, request, start, start_with};
 use crate::tls;
 use crate::troubles;
@@ -55,6 +56,11 @@ impl Server {
 
     /// Starts an admin listener, and gives a way to ask it.
     fn admin(&self, access: AdminAccess) -> impl Fn(&str) -> Answer {
+        let ask = self.admin_with_bodies(access);
+        move |head| ask(head, "")
+    }
+
+    fn admin_with_bodies(&self, access: AdminAccess) -> impl Fn(&str, &str) -> Answer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0");
         let listener = self.runtime.block_on(listener).unwrap();
         let address = listener.local_addr().unwrap();
@@ -63,11 +69,11 @@ impl Server {
             access,
             listener,
         ));
-        move |head| {
+        move |head, body| {
             let socket = std::net::TcpStream::connect(address).unwrap();
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut client = Client::new(socket);
-            client.send(&request(head, ""));
+            client.send(&request(head, body));
             client.answer()
         }
     }
@@ -423,9 +429,47 @@ fn who_may_see_metrics() {
             [&loopback as &dyn Fn(&str) -> Answer, &with_token, &open].map(|ask| ask(&head).status);
         assert_eq!(got, [on_loopback, token, everybody], "{head}");
     }
+    for (method, lines, want) in [
+        ("GET", "", [403, 401, 403]),
+        ("GET", bearer, [403, 200, 403]),
+        ("POST", "", [403, 401, 403]),
+        ("POST", bearer, [403, 415, 403]),
+        ("DELETE", bearer, [403, 400, 403]),
+        ("PUT", bearer, [403, 405, 403]),
+    ] {
+        let head = format!("{method} /revocations HTTP/1.1\r\nHost: localhost{lines}");
+        let got =
+            [&loopback as &dyn Fn(&str) -> Answer, &with_token, &open].map(|ask| ask(&head).status);
+        assert_eq!(got, want, "{head}");
+    }
     let refused = with_token("GET /metrics HTTP/1.1\r\nHost: localhost");
     assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
     assert!(!refused.body.contains("tidewire_"), "{}", refused.body);
+}
+
+/// Whoever runs the hub takes tokens back without having one that may publish.
+#[test]
+fn who_runs_the_hub_revokes_on_its_admin_listener() {
+    let server = hub(Kind::Shard, |_| {});
+    let token = AdminToken::new("0123456789abcdef").unwrap();
+    let admin = server.admin_with_bodies(AdminAccess::Token(token));
+    let lines = "Host: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer 0123456789abcdef";
+    let ask = |line: &str, body: &str| admin(&format!("{line} HTTP/1.1\r\n{lines}"), body);
+    let ada = token_of("ada", &["a"], 3_600_000);
+    let open = || Stream::open(&server, Kind::Shard, "/topics/a", &ada);
+    let mut stream = open();
+    stream.id();
+    let answer = ask("POST /revocations", "{\"subject\":\"ada\"}");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(answer.body.contains("\"ended\":1"), "{}", answer.body);
+    assert!(stream.rest().contains("revoked"));
+    assert!(
+        ask("GET /revocations", "")
+            .body
+            .contains("\"subject\":\"ada\"")
+    );
+    assert_eq!(ask("DELETE /revocations?subject=ada", "").status, 204);
+    let _again = open();
 }
 
 const SECRET: &[u8] = b"!ChangeThisMercureHubJWTSecretKey!";

@@ -284,7 +284,7 @@ fn private_events_need_a_grant_and_a_grant_ends() {
     client.chunks_to_end();
     let lasted = begun.elapsed();
     assert!(
-        lasted >= Duration::from_millis(300) && lasted < Duration::from_secs(5),
-        "{lasted:?}"
+        lasted >= Duration::from_millis(300),
+        "not before its end: {lasted:?}"
     );
 }

@@ -10,7 +10,7 @@ use tidewire_log::Event;
 
 use crate::access_log::Written;
 use crate::kinds::{BEGIN_MS, KINDS, Kind, Stream, ask, hub, token_of};
-use crate::server::{Answer, Server, request};
+use crate::server::{Answer, Server, request, until};
 use crate::tls;
 
 const KEY: &[u8] = b"a key for URLs that is long enough, 32 bytes";
@@ -269,6 +269,42 @@ fn one_use_is_one_use() {
     }
 }
 
+/// A HEAD is told nothing, and whoever is refused has had nothing.
+#[test]
+fn what_opens_nothing_uses_nothing_up() {
+    let server = hub(Kind::Shard, |settings| {
+        signing(settings);
+        settings.limits.streams_per_address_max = Some(1);
+    });
+    let target = signed(&SignedUrl {
+        once: Some("0123456789abcdef".into()),
+        ..url("/topics/a", &[])
+    });
+    let other = open(&server, Kind::Shard, &signed(&url("/topics/a", &[])));
+    for way in ["", "\r\nTE: trailers"] {
+        let head = request(
+            &format!("HEAD {target} HTTP/1.1\r\nHost: hub.example{way}"),
+            "",
+        );
+        let mut client = server.connect();
+        client.send(&head);
+        assert!(client.head().starts_with("HTTP/1.1 200 "));
+        let wrong = look(&server, &format!("{target}&since=then"), way);
+        assert_eq!(wrong.status, 400, "{}", wrong.body);
+        let full = look(&server, &target, way);
+        assert_eq!(full.status, 429, "{}", full.body);
+    }
+    drop(other);
+    until("there is room", || {
+        server.publish("a", "x");
+        let answer = look(&server, &target, "");
+        assert_ne!(answer.status, 401, "{}", answer.body);
+        answer.status == 200
+    });
+    let again = look(&server, &target, "");
+    assert!(again.body.contains("has been used"), "{}", again.body);
+}
+
 #[test]
 fn of_many_at_once_one_is_let_in() {
     let server = hub(Kind::Shard, signing);
@@ -305,7 +341,9 @@ fn a_stream_ends_when_its_url_does_and_is_told_before() {
             "{kind:?} {rest}"
         );
         assert!(begun.elapsed() > Duration::from_secs(1), "{kind:?}");
-        std::thread::sleep(Duration::from_secs(2).saturating_sub(begun.elapsed()));
+        until("its time is over", || {
+            look(&server, &target, "").status != 200
+        });
         let late = look(&server, &target, "");
         assert_eq!(late.status, 401, "{kind:?}");
         assert!(late.body.contains("expired"), "{}", late.body);
@@ -467,9 +505,9 @@ fn nobody_hands_out_more_than_they_have() {
     }
 }
 
-/// A URL that was handed out ends with the subject that handed it out, and with its topic.
+/// A URL that was handed out ends with the token and the subject that handed it out, and with its topic.
 #[test]
-fn urls_are_revoked_with_their_subject() {
+fn urls_are_revoked_with_what_made_them() {
     let issuer = "https://i.example";
     for (what, is_meant) in [
         (json!({ "subject": "ada" }), true),
@@ -479,11 +517,20 @@ fn urls_are_revoked_with_their_subject() {
             false,
         ),
         (json!({ "topic": "a" }), true),
+        (json!({ "token_id": "7" }), true),
+        (json!({ "token_id": "7", "issuer": issuer }), true),
+        (
+            json!({ "token_id": "7", "issuer": "https://j.example" }),
+            false,
+        ),
+        (json!({ "token_id": "8" }), false),
     ] {
         let server = hub(Kind::Shard, signing);
         let token = crate::kinds::signed(&tidewire_auth::Claims {
-            subject: Some("ada".to_owned()),
+            // By the id alone too.
+            subject: what.get("token_id").is_none().then(|| "ada".to_owned()),
             issuer: Some(issuer.to_owned()),
+            token_id: Some("7".to_owned()),
             ..crate::kinds::claims(&[], &["a"])
         });
         let (_, answer) = mint(&server, &token, &json!({ "path": "/topics/a" }));

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Request;
 use rustls::pki_types::pem::PemObject;
@@ -215,12 +215,12 @@ fn a_client_that_goes_is_noticed_at_once() {
 
 #[test]
 fn streams_end_in_order_when_the_hub_ends() {
-    let mut server = start_tls(|_| {});
+    // Longer than anybody waits here: nothing is left to be waited for.
+    let mut server = start_tls(|settings| settings.drain = 10 * PATIENCE);
     let mut stream = subscribe(&server, "/topics/a");
     let mut idle = connect(&server);
     idle.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     idle.answer();
-    let begun = Instant::now();
     server.begin_shutdown();
     let rest = stream.chunks_to_end();
     assert!(
@@ -231,7 +231,6 @@ fn streams_end_in_order_when_the_hub_ends() {
     assert_eq!(stream.raw_to_end(), "");
     assert_eq!(idle.raw_to_end(), "");
     server.wait_for_end();
-    assert!(begun.elapsed() < server.front.settings().drain / 2);
     assert_eq!(server.front.subscribers(), 0);
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::failure::{Failure, Outcome};
-use crate::remote::{self, HubArgs, below};
+use crate::remote::{HubArgs, Refused, RemoteError, below};
 use crate::{output, quote, signals};
 
 use print::Printer;
@@ -135,14 +135,16 @@ impl Subscribe {
             .header("user-agent", "tidewire")
             .backoff_max(BACKOFF_MAX)
             .silence_max(SILENCE_MAX)
-            .limits(limits);
+            .limits(limits)
+            .transport(self.hub.reach.transport(base)?);
         if let Some(id) = self.last_event_id.as_deref().or(state.last_event_id()) {
             builder = builder.last_event_id(id);
         }
         if let Some(token) = token {
             builder = builder.bearer_token(&token);
         }
-        builder.build().map_err(Failure::usage)
+        let source = builder.build();
+        source.map_err(|error| self.hub.reach.unusable(error))
     }
 }
 
@@ -234,12 +236,9 @@ impl Follow {
 
     /// A connection is lost or was not made; another follows, unless there never was one.
     fn lost(&mut self, error: &Error) -> Outcome {
-        if let (Error::Connect(_) | Error::ConnectTimeout(_), false) = (error, self.was_open) {
-            let why = match error {
-                Error::Connect(cause) => remote::plain(cause),
-                _ => "no answer".to_owned(),
-            };
-            return Err(remote::RemoteError::Unreachable(why).into_failure(&self.base));
+        let failure = RemoteError::from(error.clone());
+        if !self.was_open && !failure.is_answered() {
+            return Err(failure.into_failure(&self.base));
         }
         // A stream's life ends by design every hour; that is no news.
         let is_news = !matches!(error, Error::Ended | Error::Silent(_));
@@ -253,8 +252,11 @@ impl Follow {
         match reason {
             CloseReason::Ended => Ok(true),
             CloseReason::Failed(Error::Status { status, detail }) => {
-                let refused = remote::Refused::of(status, detail);
-                Err(remote::RemoteError::Refused(refused).into_failure(&self.base))
+                let refused = Refused::of(status, detail);
+                Err(RemoteError::Refused(refused).into_failure(&self.base))
+            }
+            CloseReason::Failed(error @ (Error::Tls(_) | Error::Proxy(_))) => {
+                Err(RemoteError::from(error).into_failure(&self.base))
             }
             CloseReason::Failed(error) => Err(Failure::failed(format!("{}: {error}", self.base))
                 .next("is it the URL of a tidewire hub?")),

@@ -65,6 +65,15 @@ pub(crate) struct ClientSettings {
     )]
     pub(crate) publish_burst: Lasting,
 
+    /// The most subscription events a second, of all subscribers together (with `--subscriptions`); ten times as many at once
+    #[arg(
+        long,
+        env = "TIDEWIRE_PRESENCE_RATE_MAX",
+        value_name = "COUNT",
+        default_value = "1000"
+    )]
+    pub(crate) presence_rate_max: Limit<NonZeroU32>,
+
     /// Proxies whose word about their clients' addresses, host and scheme is taken, such as `10.0.0.0/8,::1`
     #[arg(long, env = "TIDEWIRE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',', action = ArgAction::Append,
           value_parser = proxy)]
@@ -109,6 +118,7 @@ impl ClientSettings {
         limits.publish_rate_max = self.publish_rate_max.at().map(NonZeroU32::get);
         limits.publish_bytes_rate_max = self.publish_bytes_rate_max.at().map(|bytes| bytes.0);
         limits.publish_burst = self.publish_burst.duration();
+        limits.presence_rate_max = self.presence_rate_max.at().map(NonZeroU32::get);
     }
 
     /// Whose word about their clients is taken.

@@ -2,6 +2,7 @@
 
 mod doors;
 mod follow;
+mod https;
 mod limits;
 mod manners;
 mod offline;

@@ -27,7 +27,7 @@ fn exit_codes() {
         (&["pub", "t", "x", "--follow", "f"], 2, "cannot be used"),
         (&["pub", "t", "--state", "s"], 2, "--follow"),
         (&["pub", "t", "x", "--url", "ftp://x"], 2, "http://127.0.0.1:8080"),
-        (&["pub", "t", "x", "--url", "https://x"], 2, "does not speak https"),
+        (&["pub", "t", "x", "--url", "https://x", "--ca-file", "/nowhere"], 1, "check the path"),
         (&["pub", "t", "x", "--token", ""], 2, "no token"),
         (&["pub", "t", "x", "--token-file", "/nowhere"], 1, "check the path"),
         (&["pub", "t", "x", "--url", &nowhere], 1, "serve --listen 127.0.0.1:"),

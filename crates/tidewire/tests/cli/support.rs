@@ -17,7 +17,8 @@ pub(crate) fn tidewire() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidewire"));
     let settings = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
-        name.starts_with("TIDEWIRE_") || name.starts_with("MERCURE_")
+        let is_proxy = name.to_lowercase().ends_with("_proxy");
+        is_proxy || name.starts_with("TIDEWIRE_") || name.starts_with("MERCURE_")
     });
     settings.for_each(|(name, _)| {
         command.env_remove(name);

@@ -8,6 +8,11 @@ impl Builder {
         self.with(|options| set(&mut options.transport))
     }
 
+    /// All of them at once.
+    pub fn transport(self, transport: Transport) -> Self {
+        self.with(|options| options.transport = transport)
+    }
+
     /// Trusts these authorities too: certificates as PEM, a self-signed server's own among them.
     pub fn trust(self, pem: impl AsRef<[u8]>) -> Self {
         self.with_transport(|transport| {

@@ -1,12 +1,11 @@
 //! Streams, as every other protocol has them.
 
-use std::time::Duration;
-
 use http::Method;
 use tidewire_log::Retention;
 
 use super::client::connect;
 use super::{quiet, quiet_with};
+use crate::kinds::{Kind, hub, token_of};
 use crate::server::{masked, memory_log, start_on};
 
 #[test]
@@ -178,14 +177,27 @@ fn pages_and_heads_are_answers() {
 }
 
 #[test]
-fn a_grant_or_a_life_ends_a_stream_alone() {
+fn a_grant_ends_a_stream_alone() {
+    let server = hub(Kind::Http2, |settings| settings.streams.expiring_ms = 0);
+    let mut client = connect(&server);
+    let mut open = |for_ms| {
+        let token = token_of("ada", &[], for_ms);
+        let request = client.request(Method::GET, "/topics/a?checkpoint=off");
+        let request = request.header("authorization", format!("Bearer {token}"));
+        client.ask(request.body(()).unwrap()).into_body()
+    };
+    let (mut first, mut second) = (open(2_000), open(3_600_000));
+    let text = client.read_to_end(&mut first);
+    assert_eq!(text, ":\n: closing: grant\n");
+    server.publish("a", "still here");
+    client.read_until(&mut second, "still here\n\n");
+}
+
+#[test]
+fn a_life_ends_a_stream_and_not_its_connection() {
     let server = quiet_with(|settings| settings.streams.stream_life_ms = 400);
     let mut client = connect(&server);
     let mut first = client.subscribe("/topics/a?checkpoint=off");
-    std::thread::sleep(Duration::from_millis(250));
-    let mut second = client.subscribe("/topics/a?checkpoint=off");
-    let text = client.read_to_end(&mut first);
-    assert_eq!(text, ": closing: life\n");
-    server.publish("a", "still here");
-    client.read_until(&mut second, "still here\n\n");
+    assert_eq!(client.read_to_end(&mut first), ": closing: life\n");
+    assert_eq!(client.get("/healthz").status(), 200);
 }

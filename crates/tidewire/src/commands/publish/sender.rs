@@ -39,7 +39,7 @@ pub(super) enum Patience {
 
 impl Patience {
     fn allows(self, trouble: &RemoteError, reached_before: bool, since: Instant) -> bool {
-        let is_there = reached_before || !matches!(trouble, RemoteError::Unreachable(_));
+        let is_there = reached_before || trouble.is_answered();
         match self {
             Self::OneEvent => is_there && since.elapsed() < Duration::from_secs(10),
             Self::Stream => is_there && since.elapsed() < Duration::from_secs(60),
@@ -419,7 +419,7 @@ fn is_same_file(items: &VecDeque<Item>, item: &Item) -> bool {
 }
 
 /// An answer to a batch of which nothing was stored: about its first event, or about the request.
-async fn not_taken(response: http::Response<hyper::body::Incoming>) -> Trouble {
+async fn not_taken(response: http::Response<tidewire_client::Body>) -> Trouble {
     let refused = Refused::read(response).await;
     match serde_json::from_slice(&refused.body) {
         Ok(Answer::Refused { index, error }) if !refused.is_temporary() => Trouble::Event {

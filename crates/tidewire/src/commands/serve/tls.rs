@@ -124,10 +124,9 @@ fn kept(dir: &Path, mut names: BTreeSet<String>) -> Outcome<Secured> {
     }
     let mut told = told(&tls, &names);
     told.extend(news.map(str::to_owned));
-    told.push(format!(
-        "trust it: curl --cacert {}",
-        quote::shell(&public.to_string_lossy())
-    ));
+    let public = quote::shell(&public.to_string_lossy()).to_string();
+    told.push(format!("trust it: tidewire sub --ca-file {public}"));
+    told.push(format!("trust it: curl --cacert {public}"));
     Ok(Secured { tls, told })
 }
 

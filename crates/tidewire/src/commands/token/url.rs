@@ -98,6 +98,7 @@ impl Sign {
             once: self.once.then(random_id).transpose()?,
             subject: self.subject,
             issuer: self.issuer,
+            token_id: None,
         };
         let signed = url.sign(&key).map_err(Failure::usage)?;
         output::result(format_args!("{hub}{signed}"))?;
