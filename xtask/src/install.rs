@@ -1,5 +1,7 @@
 //! What the tests need besides cargo, and how a bare Debian machine gets it: only what is missing, and said before it is done.
 
+pub(crate) mod clients;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -115,7 +117,12 @@ pub(crate) fn ensure(policy: Policy) -> Result<(), String> {
         "esbuild",
         "and TypeScript, which build the browser SDK",
     )?;
-    install_python_clients()
+    install_python_environment(
+        &mercure_clients_dir(),
+        "--no-input",
+        "clients of the Mercure protocol",
+    )?;
+    clients::install()
 }
 
 /// Where the browser SDK is written and built.
@@ -198,15 +205,15 @@ fn install_node_modules(folder: &Path, package: &str, purpose: &str) -> Result<(
     by_hand_unless(process::pass_through(&mut npm), "npm")
 }
 
-/// Into an environment of their own: Debian's Python lets nothing be installed beside it.
-fn install_python_clients() -> Result<(), String> {
-    let environment = mercure_clients_dir().join(".venv");
+/// What a folder's `requirements.txt` names, into an environment of its own: Debian's Python lets nothing be installed beside it.
+fn install_python_environment(folder: &Path, option: &str, purpose: &str) -> Result<(), String> {
+    let environment = folder.join(".venv");
     let done = environment.join("installed");
     if done.is_file() {
         return Ok(());
     }
     println!(
-        "installing with pip into {}: clients of the Mercure protocol",
+        "installing with pip into {}: {purpose}",
         environment.display()
     );
     let mut make = process::command("python3");
@@ -217,15 +224,9 @@ fn install_python_clients() -> Result<(), String> {
         by_hand_unless(process::pass_through(&mut make), "python3 -m venv")?;
     }
     let mut pip = process::command(&environment.join("bin/python").to_string_lossy());
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "-r",
-    ])
-    .arg(mercure_clients_dir().join("requirements.txt"));
+    pip.args(["-m", "pip", "install", "--quiet"])
+        .args(["--disable-pip-version-check", option, "-r"])
+        .arg(folder.join("requirements.txt"));
     by_hand_unless(process::pass_through(&mut pip), "pip")?;
     fs::write(&done, "").map_err(|error| format!("{}: {error}", done.display()))
 }

@@ -22,7 +22,7 @@ usage: cargo xtask COMMAND
   check [STEP...]      everything that must hold besides the tests; without STEP all of:
                        imports, purity, names, licences, sdk, format, clippy, wasm, docs
   test [--no-install]  installs what the tests need (it says what), then runs every test:
-                       unit, contract, simulation, and end to end in a browser and behind nginx
+                       unit, contract, simulation, end to end in a browser and behind nginx, and other people's clients
   bench [NAME [ARG...]]
                        runs the benchmarks whose package or target name contains NAME, with these arguments
   bench peers [NAME...]

@@ -20,13 +20,14 @@ pub(crate) fn run(policy: Policy) -> Outcome {
         println!("FAILED: {why}");
         return Outcome::Failed;
     }
-    let stages: [(&str, fn() -> Tally); 6] = [
+    let stages: [(&str, fn() -> Tally); 7] = [
         ("cargo test", cargo_test),
         ("rust clients", rust_clients),
         ("conformance", conformance),
         ("browser SDK", browser_sdk),
         ("simulation", simulation),
         ("end to end", end_to_end),
+        ("clients", clients),
     ];
     let mut total = Tally::default();
     let mut report = Vec::new();
@@ -64,7 +65,7 @@ fn rust_clients() -> Tally {
     test.args(["test", "--locked", "--no-fail-fast"])
         .args(["--manifest-path", "tests/clients/rust/Cargo.toml"])
         .arg("--target-dir")
-        .arg(process::target_dir().join("rust-clients"));
+        .arg(install::clients::rust_target_dir());
     let succeeded = process::pass_through_and(&mut test, |line| add_cargo_line(&mut tally, line));
     tally.settle(succeeded, "the Rust clients do not build: see above");
     tally
@@ -137,18 +138,35 @@ fn end_to_end() -> Tally {
             "end-to-end tests need node and tests/e2e/node_modules: run without --no-install",
         );
     }
+    let results = process::target_dir().join("e2e.tap");
+    with_hub(&mut node_tests(&results), &results)
+}
+
+/// Everyone else's clients, through a restart of the hub.
+fn clients() -> Tally {
+    if !install::clients::are_installed() {
+        return Tally::skipped(
+            "other people's clients need node and tests/clients/node_modules: run without --no-install",
+        );
+    }
+    let results = process::target_dir().join("clients.tap");
+    let mut tests = node_tests(&results);
+    tests
+        .current_dir(install::clients::dir())
+        .env("CARGO_TARGET_DIR", process::target_dir());
+    with_hub(&mut tests, &results)
+}
+
+/// Builds the hub, then runs tests that start it.
+fn with_hub(tests: &mut std::process::Command, results: &Path) -> Tally {
     let mut build = process::cargo();
     build.args(["build", "--release", "-p", "tidewire"]);
     if !process::pass_through(&mut build) {
         return Tally::of_one(false, "the hub does not build");
     }
-    let results = process::target_dir().join("e2e.tap");
-    let succeeded = process::pass_through(&mut node_tests(&results));
-    let mut tally = read_tap(&fs::read_to_string(&results).unwrap_or_default());
-    tally.settle(
-        succeeded,
-        "the end-to-end tests did not end well: see above",
-    );
+    let succeeded = process::pass_through(tests);
+    let mut tally = read_tap(&fs::read_to_string(results).unwrap_or_default());
+    tally.settle(succeeded, "these tests did not end well: see above");
     tally
 }
 
