@@ -7,7 +7,7 @@ use http::StatusCode;
 use tidewire_codec::DecodeError;
 
 use crate::RenewError;
-use crate::transport::{ProxyFailure, TlsFailure};
+use crate::connect::{ProxyFailure, TlsFailure};
 
 /// Why a connection failed or ended. [`Error::is_temporary`] says whether the client tries again.
 #[derive(Clone, Debug, PartialEq, Eq)]

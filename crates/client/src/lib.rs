@@ -2,7 +2,7 @@
 //!
 //! [`machine`] holds every rule and does no I/O: it is told what happened and when, and says what to do. `EventSource`
 //! (feature `tokio`, on by default) is a shell around it: HTTP/1.1 and HTTP/2, over TLS (feature `tls`, on by default), through
-//! proxies ([`transport`]); polled by its owner, no task spawned, so that dropping it closes the connection.
+//! proxies ([`connect`]); polled by its owner, no task spawned, so that dropping it closes the connection.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tokio")]
@@ -30,6 +30,7 @@
 //! events go to handlers by type ([`Dispatcher`]), repeats can be dropped. [`Options`] has all of it, with the defaults.
 
 mod backoff;
+pub mod connect;
 mod dispatch;
 mod ends;
 mod error;
@@ -39,7 +40,6 @@ mod options;
 mod renew;
 #[cfg(feature = "tokio")]
 mod shell;
-pub mod transport;
 
 pub use dispatch::Dispatcher;
 pub use ends::{EndMark, Ends};

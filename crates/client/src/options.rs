@@ -9,8 +9,8 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use tidewire_codec::{EventId, Limits};
 use url::Url;
 
+use crate::connect::ConnectOptions;
 use crate::renew::bearer_value;
-use crate::transport::Transport;
 use crate::{BuildError, Ends, RenewHeaders};
 
 /// The settings of one client.
@@ -49,7 +49,7 @@ pub struct Options {
     /// What the stream may make this client hold.
     pub limits: Limits,
     /// How connections are made: TLS, the version of HTTP, proxies.
-    pub transport: Transport,
+    pub connect: ConnectOptions,
     /// Gives headers before each connection, in place of those of the same names in [`Options::headers`]. They never go to another origin.
     /// Default: none.
     pub renew: Option<RenewHeaders>,
@@ -93,7 +93,7 @@ impl Options {
             connect_max: Duration::from_secs(10),
             redirects_max: 20,
             limits: Limits::default(),
-            transport: Transport::default(),
+            connect: ConnectOptions::default(),
             renew: None,
             renew_max: Duration::from_secs(30),
             refused_max: 1,

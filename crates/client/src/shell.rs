@@ -61,7 +61,7 @@ impl EventSource {
     /// # Errors
     /// When certificates, keys or the proxy cannot be used, or the URL needs TLS and this build has none.
     pub fn new(options: Options) -> Result<Self, BuildError> {
-        let dialer = Dialer::new(&options.transport)?;
+        let dialer = Dialer::new(&options.connect)?;
         dialer.check(&options.url)?;
         // Each RandomState has keys of its own, from the system's randomness.
         let seed = RandomState::new().build_hasher().finish();

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tidewire_client::BuildError;
-use tidewire_client::transport::{ClientCertificate, Proxy, ProxyFailure, TlsFailure, Transport};
+use tidewire_client::connect::{
+    ClientCertificate, ConnectOptions, Proxy, ProxyFailure, TlsFailure,
+};
 use url::Url;
 
 use crate::failure::{Failure, Outcome};
@@ -38,13 +40,13 @@ pub(crate) struct ReachArgs {
 
 impl ReachArgs {
     /// How to connect with a hub. What is for https alone is not looked at for others.
-    pub(crate) fn transport(&self, hub: &Url) -> Outcome<Transport> {
-        let mut transport = Transport::default();
-        transport.proxy = Proxy::from_environment();
+    pub(crate) fn connect_options(&self, hub: &Url) -> Outcome<ConnectOptions> {
+        let mut options = ConnectOptions::default();
+        options.proxy = Proxy::from_environment();
         if hub.scheme() != "https" {
-            return Ok(transport);
+            return Ok(options);
         }
-        let tls = &mut transport.tls;
+        let tls = &mut options.tls;
         tls.danger_accept_any_certificate = self.insecure;
         match &self.ca_file {
             Some(path) => {
@@ -59,7 +61,7 @@ impl ReachArgs {
                 key: read(self.client_key.as_ref().unwrap_or(path))?,
             });
         }
-        Ok(transport)
+        Ok(options)
     }
 
     /// Why that cannot be used.

@@ -11,8 +11,8 @@ use clap::Args;
 use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use tidewire_client::connect::{Http, ProxyFailure, TlsFailure};
 use tidewire_client::machine::Attempt;
-use tidewire_client::transport::{Http, ProxyFailure, TlsFailure};
 use tidewire_client::{Body, Dialer, Error, Sender};
 use url::Url;
 
@@ -300,10 +300,10 @@ impl Remote {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let mut transport = hub.reach.transport(&base)?;
+        let mut options = hub.reach.connect_options(&base)?;
         // One request after another: there is nothing to gain from HTTP/2.
-        transport.http = Http::Http1;
-        let dialer = Dialer::new(&transport).and_then(|dialer| {
+        options.http = Http::Http1;
+        let dialer = Dialer::new(&options).and_then(|dialer| {
             dialer.check(&base)?;
             Ok(dialer)
         });

@@ -1,6 +1,6 @@
 //! The options, one call each; what is wrong with them is said once, by `build`.
 
-mod transport;
+mod connect;
 
 use std::future::Future;
 use std::num::NonZeroUsize;

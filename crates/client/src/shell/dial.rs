@@ -12,10 +12,10 @@ use super::link::{Socket, Trouble};
 #[cfg(feature = "tls")]
 use super::tls;
 use super::{race, tunnel};
-use crate::transport::{Http, Proxy, Server, Transport};
+use crate::connect::{ConnectOptions, Http, Proxy, Server};
 use crate::{BuildError, Error};
 
-/// What opens connections as a [`Transport`] says. Cheap to clone; an [`EventSource`](crate::EventSource) has one of its own, and
+/// What opens connections as a [`ConnectOptions`] says. Cheap to clone; an [`EventSource`](crate::EventSource) has one of its own, and
 /// other requests to the same server can be made through another.
 #[derive(Clone)]
 pub struct Dialer(Arc<Inner>);
@@ -41,13 +41,13 @@ impl Dialer {
     ///
     /// # Errors
     /// When they cannot be used.
-    pub fn new(transport: &Transport) -> Result<Self, BuildError> {
+    pub fn new(connect: &ConnectOptions) -> Result<Self, BuildError> {
         Ok(Self(Arc::new(Inner {
             #[cfg(feature = "tls")]
-            tls: tls::Config::new(&transport.tls, transport.http)?,
-            http: transport.http,
-            proxy: transport.proxy.clone(),
-            head_bytes_max: transport.head_bytes_max,
+            tls: tls::Config::new(&connect.tls, connect.http)?,
+            http: connect.http,
+            proxy: connect.proxy.clone(),
+            head_bytes_max: connect.head_bytes_max,
         })))
     }
 
@@ -170,7 +170,7 @@ impl Inner {
     #[cfg(not(feature = "tls"))]
     async fn secure_proxy(&self, _: Socket, _: &Url) -> Result<Socket, Error> {
         let why = "this build has no TLS".to_owned();
-        Err(Error::Proxy(crate::transport::ProxyFailure::Unusable(why)))
+        Err(Error::Proxy(crate::connect::ProxyFailure::Unusable(why)))
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::link::{Socket, Trouble};
 use super::noted::Noted;
-use crate::transport::{Http, ProxyFailure, Tls, TlsFailure};
+use crate::connect::{Http, ProxyFailure, Tls, TlsFailure};
 use crate::{BuildError, Error};
 
 const HTTP1: &[u8] = b"http/1.1";

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::link::Socket;
 use crate::Error;
-use crate::transport::ProxyFailure;
+use crate::connect::ProxyFailure;
 
 /// How large the head of the proxy's answer may be.
 const HEAD_BYTES_MAX: usize = 16 << 10;

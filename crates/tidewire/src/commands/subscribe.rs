@@ -136,7 +136,7 @@ impl Subscribe {
             .backoff_max(BACKOFF_MAX)
             .silence_max(SILENCE_MAX)
             .limits(limits)
-            .transport(self.hub.reach.transport(base)?);
+            .connect_options(self.hub.reach.connect_options(base)?);
         if let Some(id) = self.last_event_id.as_deref().or(state.last_event_id()) {
             builder = builder.last_event_id(id);
         }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use tidewire_client::transport::Http;
+use tidewire_client::connect::Http;
 use tidewire_client::{EventSource, Item};
 
 use crate::support::{Hub, PATIENCE, Running, finish, folder, run, tidewire};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewire_client::transport::{Http, Proxy, ProxyFailure, TlsFailure};
+use tidewire_client::connect::{Http, Proxy, ProxyFailure, TlsFailure};
 use tidewire_client::{BuildError, Error, EventSource};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewire_client::transport::TlsFailure;
+use tidewire_client::connect::TlsFailure;
 use tidewire_client::{BuildError, Builder, Error, EventSource};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -369,7 +369,7 @@ fn what_cannot_be_used_is_said_before_anything_is_sent() {
     let authorities: [&dyn Fn(Builder) -> Builder; 3] = [
         &|builder| builder.trust("hello"),
         &|builder| builder.trust("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-        &|builder| builder.options(|options| options.transport.tls.mozilla_roots = false),
+        &|builder| builder.options(|options| options.connect.tls.mozilla_roots = false),
     ];
     for change in authorities {
         let error = build(change);

@@ -4,7 +4,7 @@
 //! # #[cfg(feature = "tls")]
 //! # fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use tidewire_client::EventSource;
-//! use tidewire_client::transport::{Http, Proxy};
+//! use tidewire_client::connect::{Http, Proxy};
 //!
 //! let source = EventSource::builder("https://hub.example/topics/clock")
 //!     // Besides Mozilla's authorities; `trust_only` trusts nobody else, `trust_system` whom the system trusts.
@@ -41,7 +41,7 @@ pub(crate) use proxy::Server;
 /// How the connections of one client are made.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Transport {
+pub struct ConnectOptions {
     /// For `https` URLs, and for proxies that are reached by TLS.
     pub tls: Tls,
     /// Default: HTTP/2 where the server chooses it in the TLS handshake, else HTTP/1.1.
@@ -52,7 +52,7 @@ pub struct Transport {
     pub head_bytes_max: u32,
 }
 
-impl Default for Transport {
+impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             tls: Tls::default(),
