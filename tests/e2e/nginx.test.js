@@ -1,35 +1,17 @@
 // Behind nginx with a bare `proxy_pass`: Debian's speaks HTTP/1.0 to the hub, and keeps its clients' connections.
 
 import assert from "node:assert/strict";
-import { existsSync, writeFileSync } from "node:fs";
 import http from "node:http";
-import { join } from "node:path";
 import { test } from "node:test";
 
-import { Hub, NO_BINARY, Program, freePort, temporaryFolder, until } from "./hub.js";
+import { Hub, NO_BINARY } from "./hub.js";
+import { NO_NGINX, startNginx } from "./nginx.js";
 
-const NGINX = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"].find(existsSync);
-const skip = NO_BINARY || (NGINX ? false : "nginx is not installed");
+const skip = NO_BINARY || NO_NGINX;
 
-async function startNginx(t, hub) {
-  const [folder, port] = [temporaryFolder(t), await freePort()];
-  const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`);
-  writeFileSync(join(folder, "nginx.conf"), `
-    daemon off; master_process off; pid ${folder}/pid; error_log stderr;
-    events {}
-    http {
-      access_log off; ${temp.join(" ")}
-      server {
-        listen 127.0.0.1:${port};
-        location / { proxy_pass ${hub.url}; }
-        location /forwarded/ { proxy_set_header X-Forwarded-For $remote_addr; proxy_pass ${hub.url}/; }
-      }
-    }`);
-  const program = new Program(t, NGINX, ["-p", folder, "-c", join(folder, "nginx.conf"), "-e", "stderr"]);
-  const url = `http://127.0.0.1:${port}`;
-  await until(`nginx to answer: ${program.stderr}`, () => fetch(`${url}/healthz`).then((answer) => answer.ok, () => false));
-  return url;
-}
+const BARE = (hub) => `
+  location / { proxy_pass ${hub}; }
+  location /forwarded/ { proxy_set_header X-Forwarded-For $remote_addr; proxy_pass ${hub}/; }`;
 
 /** One subscribe to its end, on the agent's connection. `onText` is told what has come so far, at every piece. */
 function subscribe(agent, url, headers, onText = () => {}) {
@@ -50,7 +32,7 @@ const lastId = (text) => [...text.matchAll(/^id: (.*)$/gm)].at(-1)[1];
 
 test("one subscribe after another on a kept connection through a bare proxy_pass", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t, ["--stream-life", "2s"]);
-  const url = await startNginx(t, hub);
+  const url = await startNginx(t, hub, BARE);
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   t.after(() => agent.destroy());
 
@@ -82,7 +64,7 @@ test("one subscribe after another on a kept connection through a bare proxy_pass
 
 test("publishing through a bare proxy_pass", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
-  const url = await startNginx(t, hub);
+  const url = await startNginx(t, hub, BARE);
   const response = await fetch(`${url}/topics/news`, { method: "POST", body: "through nginx" });
   assert.equal(response.status, 200);
   assert.match(await response.text(), /^#\d+-\d+$/);
@@ -90,7 +72,7 @@ test("publishing through a bare proxy_pass", { skip, timeout: 90_000 }, async (t
 
 test("without keys a forwarded request is refused, and told the flag that permits it", { skip, timeout: 90_000 }, async (t) => {
   const hub = await Hub.start(t);
-  const url = await startNginx(t, hub);
+  const url = await startNginx(t, hub, BARE);
   for (const [method, body] of [["GET", undefined], ["POST", "x"]]) {
     const response = await fetch(`${url}/forwarded/topics/news`, { method, body });
     assert.equal(response.status, 403, method);

@@ -46,8 +46,9 @@ export async function startServer(t, answers) {
   const open = new Set();
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://x");
-    if (serveSdk(request.url, (contentType, body) => response.writeHead(200, { "Content-Type": contentType }).end(body))) return;
     const script = answers[pathname.split("/").at(-1)];
+    const isPage = !script && serveSdk(request.url, (contentType, body) => response.writeHead(200, { "Content-Type": contentType }).end(body));
+    if (isPage) return;
     if (!script) return response.writeHead(404).end();
     open.add(pathname);
     response.on("close", () => open.delete(pathname));

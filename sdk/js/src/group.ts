@@ -163,10 +163,8 @@ export class Group {
     clearInterval(this._pulse);
     this._pulse = undefined;
     this._follow();
-    if (this._crew) {
-      this._crew._say({ kind: "want", tab: this._crew._tab, topics: [] });
-      this._crew._leave();
-    }
+    // Whoever leads mourns, whatever ends a tab's part.
+    this._crew?._leave();
     this._crew = undefined;
     this._each((member) => {
       member._wait();
@@ -300,9 +298,9 @@ export class Group {
     const isNew = word.isNew || term > this._term;
     // A stream that begins further back brings again what was read; nothing is missed.
     const follows = isNew ? word.from === this._lastId || !isAfter(word.from, this._lastId) : word.at === this._at;
-    if (!follows) this._lastId = word.from;
-    // Where the leader stood when it said so is not where this tab stands who has heard the same.
-    const from = isNew ? word.from : this._lastId;
+    // Who has heard the same words may have heard more than the leader when it said this in the midst of one.
+    const from = follows && !isNew ? this._lastId : word.from;
+    this._lastId = from;
     this._heardMs = Date.now();
     this._term = term;
     this._at = word.at;

@@ -2,6 +2,7 @@
 
 import type { Address } from "./address";
 import { pauseMs, retryAfterMs } from "./backoff";
+import { cursor } from "./cursor";
 import { GAP, Item, PLACE, isControl } from "./item";
 import { lineReader } from "./ndjson";
 import { Reader, streamReader } from "./parser";
@@ -18,8 +19,8 @@ export const PAGE = "application/json";
 const POLL_S = 20;
 /** An empty page that comes sooner was not held back at all. */
 const POLL_MS_MIN = 1_000;
-/** After so long a stream is tried again where only pages came through. */
-const POLLING_MS = 600_000;
+/** After so long a stream is tried again where only pages came through: events wait for `openMs` then. */
+const POLLING_MS = 3_600_000;
 /** A connection that lived so long was a good one. */
 const GOOD_MS = 5_000;
 /** A timer that is so late has slept with the machine. */
@@ -47,9 +48,10 @@ export class Link {
   private _pulse: any;
   private _failures = 0;
   private _retryMs = 0;
-  /** Which of the forms is tried, and since when. */
-  private _form = 0;
-  private _formMs!: number;
+  /** Which of the forms is tried, and since when. The next page of this tab begins with the one that came through. */
+  private _formKey = this._forms + this._address._base;
+  private _form = +cursor(this._formKey)! || 0;
+  private _formMs = Date.now();
   private _token: string | undefined;
   private _refused = 0;
   private _heardMs!: number;
@@ -89,7 +91,7 @@ export class Link {
   /** Is the stream silent for too long? Compares times, for the timers of a hidden page come when they like. */
   _look(): void {
     const waitMs = this._forms[this._form] === PAGE ? POLL_S * 1_000 : 0;
-    if (this._isOpen && Date.now() - this._heardMs > this._settings.silenceMs + waitMs) this._lose(0, 0);
+    if (this._isOpen && Date.now() - this._heardMs > this._settings.silenceMs + waitMs) this._lose();
   }
 
   private _watch(): void {
@@ -132,7 +134,7 @@ export class Link {
     const fail = (error: any) => {
       if (isOver()) return;
       if (error?.final) this._fail(0);
-      else if (why !== "expiring") this._lose(0, 0);
+      else if (why !== "expiring") this._lose();
     };
     promised(() => this._settings.token!(why), give, fail);
   }
@@ -186,7 +188,7 @@ export class Link {
         try {
           reader.push(piece);
         } catch (_) {
-          return this._lose(0, 0);
+          return this._lose();
         }
         // Who had no id yet goes on after that of the hub's first word.
         this._opened(type, before ?? taken[0]?.id);
@@ -199,7 +201,7 @@ export class Link {
         // 9.2.2: at the end of the body, as after a network error, "reestablish the connection". What is unfinished then is not
         // dispatched (9.2.6).
         if (this._isOpen && Date.now() - askedMs > GOOD_MS) this._failures = 0;
-        this._lose(0, 0);
+        this._lose();
       },
     });
   }
@@ -229,6 +231,7 @@ export class Link {
     this._refused = 0;
     if (this._isOpen) return;
     this._isOpen = true;
+    if (this._forms[1]) cursor(this._formKey, "" + this._form);
     this._on._opened(from, type !== EVENT_STREAM);
   }
 
@@ -256,27 +259,21 @@ export class Link {
 
   /** Nothing came of a form in time: the next one, for a proxy may hold this one back. */
   private _stuck(): void {
-    const isLast = ++this._form >= this._forms.length;
-    if (isLast) this._form = 0;
     this._formMs = Date.now();
-    if (isLast) this._lose(0, 0);
-    else this._connect();
+    if (++this._form < this._forms.length) return this._connect();
+    this._form = 0;
+    this._lose();
   }
 
   private _judge(status: number, afterMs: number): void {
-    const { token } = this._settings;
-    if (token && (status === 401 || status === 403)) this._refuse(status);
+    const isRefused = this._settings.token && (status === 401 || status === 403) && ++this._refused <= REFUSED_MAX;
+    if (isRefused) this._token = undefined;
+    // The first token may just have been too old.
+    if (isRefused && this._refused < 2) this._connect();
     // 9.2.2 fails the connection on any of these: but a proxy answers so while a server starts anew.
-    else if (status === 429 || status >= 500) this._lose(status, afterMs);
+    else if (isRefused || status === 429 || status >= 500) this._lose(status, afterMs);
     // 9.2.2: "HTTP 204 No Content": the server's way to stop us.
     else this._fail(status);
-  }
-
-  private _refuse(status: number): void {
-    this._token = undefined;
-    if (++this._refused > REFUSED_MAX) return this._fail(status);
-    if (this._refused > 1) return this._lose(status, 0);
-    this._connect();
   }
 
   private _fail(status: number): void {
@@ -285,7 +282,7 @@ export class Link {
   }
 
   /** 9.2.3: "reestablish the connection". */
-  private _lose(status: number, askedMs: number): void {
+  private _lose(status = 0, askedMs = 0): void {
     this._drop();
     this._timer = setTimeout(() => this._connect(), this._pauseMs(askedMs));
     this._on._lost(status);

@@ -24,8 +24,8 @@ const table = [
   ["the stream begins beyond them", [[11], []], [12, 13], [14], "11 12 13 14"],
 ];
 
-/** A member that begins after 10, reads these pages and holds the first back until `open` is called. */
-function startMember(t, pages) {
+/** A member that begins after 10, reads these pages and holds the first back until `open` is called; its listener does `then`. */
+function startMember(t, pages, then = () => {}) {
   const left = pages.map((positions) => JSON.stringify({ events: positions.map((position) => event(position)), next: `#1-${positions.at(-1) ?? 10}` }));
   const seen = [];
   const asked = [];
@@ -40,7 +40,7 @@ function startMember(t, pages) {
     return new Response(`${body}\n`, { headers: { "Content-Type": "application/json" } });
   });
   const address = parseAddress("https://h.x/topics/news?last_event_id=%231-10");
-  const member = new Member(address, settle({}, true), { _opened() {}, _lost() {}, _failed: assert.fail, _item: ({ type, data }) => type === "message" && seen.push(data) });
+  const member = new Member(address, settle({}, true), { _opened() {}, _lost() {}, _failed: assert.fail, _item: ({ type, data }) => type === "message" && then(seen.push(data), member) });
   t.after(() => member._wait());
   member._join("#1-99", false, true);
   return { member, seen, asked, open };
@@ -79,6 +79,23 @@ test("catching up: a word that is missed meanwhile is read from a page that was 
   member._next(item(14));
   await untilSeen(seen, numbers("11 12 13 14"));
   assert.deepEqual(asked, ["#1-10", "#1-10"]);
+});
+
+test("catching up: a listener that closes, or changes topics, is told no more of the page", async (t) => {
+  const { seen, open } = startMember(t, [[11, 12, 13], []], (count, member) => count === 2 && member._wait());
+  open();
+  await untilSeen(seen, numbers("11 12"));
+});
+
+test("catching up: the stream begins anew meanwhile, further on than what is kept", async (t) => {
+  const { member, seen, asked, open } = startMember(t, [[], [11, 12, 13]]);
+  for (let tries = 0; asked.length < 1 && tries < 2_000; tries++) await turn();
+  member._next(item(12));
+  // 13 was heard by whoever leads now, and not here.
+  member._join("#1-13", false, true);
+  member._next(item(14));
+  open();
+  await untilSeen(seen, numbers("11 12 13 14"));
 });
 
 test("catching up: a live reader that misses a word reads it, and the stream after it", async (t) => {

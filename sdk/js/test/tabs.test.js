@@ -91,6 +91,22 @@ for (const [name, kind, act] of LOST) {
   });
 }
 
+test("listeners change topics in the midst of a piece of the stream", async (t) => {
+  const { world, tabs } = await openTabs(t, "topic=a", "topic=a&topic=b");
+  const [leader, other] = tabs;
+  // The leader answers the first at once, in the midst of its own reading; the other waits for an answer then.
+  const once = (tab, then) => tab.source.addEventListener("message", then, { once: true });
+  once(leader, () => leader.source.addTopics("d"));
+  once(other, () => other.source.removeTopics("b"));
+  world.publish("a", "a", "a");
+  for (const tab of tabs) await waitFor("the events", () => tab.seen.length === 3);
+  world.publish("a", "d");
+  await waitFor("the last of the leader", () => leader.seen.length === 5);
+  await waitFor("the last of the other", () => other.seen.length === 4);
+  assert.deepEqual(leader.seen, world.events.map(({ data }) => data));
+  assert.deepEqual(other.seen, leader.seen.slice(0, 4));
+});
+
 test("a tab that is killed is mourned: its topics are not read for long, and nobody hands over to it", async (t) => {
   const { world, tabs: [leader, dead, alive] } = await openTabs(t, "topic=a", "topic=a&topic=b", "topic=a");
   assert.deepEqual(world.asked.at(-1), ["a", "b"]);
@@ -119,7 +135,7 @@ test("worlds", { concurrency: 4 }, (t) => Promise.all(SEEDS.map((seed) => {
     }
     const harms = [];
     for (let number = 0; number < 200; number++) {
-      world.publish("abc"[world.between(0, 2)]);
+      world.publish(...Array.from({ length: world.between(1, 3) }, () => "abc"[world.between(0, 2)]));
       if (number % 10 === 9 && number < 170) harms.push(harm(world, log));
       await pause(world.between(0, 6));
     }

@@ -85,12 +85,17 @@ export class World {
 
   // The hub.
 
-  publish(topic) {
+  /** Publishes to each of these topics; a stream brings them in one piece. */
+  publish(...topics) {
+    for (const topic of topics) this.#append(topic);
+    for (const stream of this.streams) stream.go();
+  }
+
+  #append(topic) {
     const position = this.events.length + 1;
     // Some publishers have ids of their own.
     const id = this.random() < 0.3 ? `own ${position}` : `#1-${position}`;
     this.events.push({ type: "message", data: `${topic} ${position}`, id, position, topics: [topic] });
-    for (const stream of this.streams) stream.go();
   }
 
   position(id) {
@@ -126,13 +131,12 @@ export class World {
     const body = new ReadableStream({
       start: (controller) => {
         let isOver = false;
-        const say = (line) => this.later(lane, 8, () => tab.run(() => isOver || controller.enqueue(bytes.encode(`${JSON.stringify(line)}\n`))));
+        const say = (...lines) => this.later(lane, 8, () => tab.run(() => isOver || controller.enqueue(bytes.encode(lines.map((line) => `${JSON.stringify(line)}\n`).join("")))));
         const stream = {
           go: () => {
-            while (next < this.events.length) {
-              const event = this.events[next++];
-              if (wants(event)) say(event);
-            }
+            const fresh = this.events.slice(next).filter(wants);
+            next = this.events.length;
+            if (fresh.length > 0) say(...fresh);
           },
           end: () => {
             if (isOver) return;
