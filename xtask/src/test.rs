@@ -62,7 +62,7 @@ fn cargo_test() -> Tally {
 fn rust_clients() -> Tally {
     let mut tally = Tally::default();
     let mut test = process::cargo();
-    test.args(["test", "--locked", "--no-fail-fast"])
+    test.args(["test", "--no-fail-fast"])
         .args(["--manifest-path", "tests/clients/rust/Cargo.toml"])
         .arg("--target-dir")
         .arg(install::clients::rust_target_dir());

@@ -24,6 +24,7 @@
 //! for now may send it somewhere else the next time, and is the one that knows. Firefox and WebKit do the same, Chromium goes on with the new
 //! URL. After permanent ones (301, 308, as long as no temporary one stands before) to where they led.
 
+mod item;
 mod memory;
 mod request;
 
@@ -33,8 +34,8 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::HeaderMap;
 use tidewire_codec::{Decoder, Event};
-use url::Url;
 
+pub use item::{Item, Opened, State, Step};
 pub use request::Attempt;
 
 use crate::backoff::Backoff;
@@ -48,64 +49,6 @@ use request::Target;
 const DETAIL_BYTES_MAX: usize = 8 << 10;
 /// How long a refusal's body is waited for.
 const DETAIL_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// The three states of an EventSource (WHATWG HTML 9.2.2, `readyState`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// No stream yet, or none at the moment.
-    Connecting,
-    /// A stream is being read.
-    Open,
-    /// Stopped for good.
-    Closed,
-}
-
-/// What a client tells its program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Item {
-    /// A stream is open; once for each connection that gets so far.
-    Open(Opened),
-    /// An event.
-    Event(Event),
-    /// A comment line; only if [`Options::comments`] asks for them.
-    Comment(String),
-    /// The stream set the reconnection time, here as it will be used.
-    Retry(Duration),
-    /// The connection failed or ended, and another attempt follows.
-    Reconnecting {
-        /// Why.
-        error: Error,
-        /// When, from now.
-        delay: Duration,
-    },
-    /// Stopped for good; the last item.
-    Closed(CloseReason),
-}
-
-/// The head of an answer that is an event stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// Where the stream is, after redirects.
-    pub url: Url,
-    /// The answer's headers.
-    pub headers: HeaderMap,
-}
-
-/// What the owner has to do next. It changes with every `handle_*` call.
-#[derive(Debug)]
-pub enum Step {
-    /// Ask [`Options::renew`] for headers, and say by [`Machine::handle_renewed`] what it gave.
-    Renew(Renewal),
-    /// Send this over a new connection.
-    Connect(Box<Attempt>),
-    /// Go on with the connection.
-    Read,
-    /// Wait for [`Machine::poll_timeout`], or for the headers asked for.
-    Wait,
-    /// There is nothing more to do.
-    Stop,
-}
 
 #[derive(Debug)]
 enum Phase {
@@ -539,7 +482,6 @@ impl Machine {
     }
 
     fn wait(&mut self, due: Duration) {
-        self.decoder.finish();
         self.target = self.base.clone();
         self.renews = self.options.renew.is_some();
         self.phase = Phase::Waiting(due);
