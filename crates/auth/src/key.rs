@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::curve::Curve;
+use crate::signed_url::UrlKey;
 use crate::{Algorithm, Algorithms, JWKS_BYTES_MAX, KEYS_PER_SET_MAX, der, jwk, signature};
 
 /// A key and the algorithms that it is for, so that a token cannot choose another (RFC 8725, section 3.1).
@@ -368,6 +369,12 @@ impl Key {
         let bytes_min = self.algorithms.iter().map(hash_bytes).min()?;
         let bytes = secret.len();
         (bytes < bytes_min).then_some(Weakness::Short { bytes, bytes_min })
+    }
+
+    /// Whether this shared secret signs URLs too. For whoever configures both: it takes as long as it takes.
+    #[must_use]
+    pub fn is_also(&self, key: &UrlKey) -> bool {
+        matches!(&self.material, Material::Secret(secret) if &secret[..] == key.secret())
     }
 }
 

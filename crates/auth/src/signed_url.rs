@@ -74,6 +74,11 @@ impl UrlKey {
         }
         Ok(Self(secret.into()))
     }
+
+    /// The secret itself, to be told from others.
+    pub(crate) fn secret(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Keeps its secret.

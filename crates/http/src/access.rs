@@ -277,8 +277,10 @@ fn is_forwarding(name: &HeaderName) -> bool {
     name == "forwarded" || name == "via" || name.starts_with("x-forwarded-")
 }
 
-/// `localhost`, names below it, 127.0.0.0/8 and `[::1]`.
-fn is_loopback(host: &str) -> bool {
+/// Whether a host, as a URL or a `Host` header has it, is this machine by its name alone: `localhost`, names below it, 127.0.0.0/8
+/// and `[::1]`.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     if name == "localhost" || name.ends_with(".localhost") {
         return true;

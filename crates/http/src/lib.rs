@@ -49,7 +49,7 @@ mod takeover;
 mod tls;
 mod token;
 
-pub use access::{Access, Hosts, OriginError, Origins};
+pub use access::{Access, Hosts, OriginError, Origins, is_loopback};
 pub use access_log::{AccessLog, AccessLogCounters, AccessLogFormat};
 pub use address::{ForwardedHeader, TrustedProxies};
 pub use counters::Counters;

@@ -19,6 +19,7 @@ use url::Url;
 use crate::failure::{Failure, Outcome};
 use crate::quote;
 use crate::reach::{self, ReachArgs};
+use crate::settings;
 
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -58,6 +59,7 @@ pub(crate) struct HubArgs {
         long,
         env = "TIDEWIRE_HUB_PATH",
         value_name = "PATH",
+        value_parser = settings::hub_path,
         default_value = tidewire_hub::HUB_PATH
     )]
     hub_path: String,

@@ -26,7 +26,9 @@ pub(crate) use overlay::{Overlay, name_the_variable};
 pub(crate) use sources::{Origin, Sources};
 pub(crate) use tls::{Certificate, load as load_tls};
 pub(crate) use trust::{Trust, TrustSettings, load as load_trust};
-pub(crate) use values::{AccessLogging, ByteSize, Durability, Lasting, Limit, Rule, Switch};
+pub(crate) use values::{
+    AccessLogging, ByteSize, Durability, Lasting, Limit, Rule, Switch, hub_path, hub_url,
+};
 
 /// The settings of `tidewire serve`.
 #[derive(Args, Clone, Debug)]
@@ -281,6 +283,13 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) clients: limits::ClientSettings,
+}
+
+/// Whether a setting may have several values.
+pub(crate) fn is_list(key: &str) -> bool {
+    let arguments = arguments();
+    let setting = arguments.iter().find(|arg| arg.get_long() == Some(key));
+    setting.is_some_and(|arg| matches!(arg.get_action(), ArgAction::Append))
 }
 
 /// The arguments that are settings.

@@ -10,7 +10,6 @@ mod connect;
 mod error;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +20,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use url::{Host, Url};
+use url::Url;
 
+use crate::access;
 use crate::tls::{PemError, pem};
 use connect::Connector;
 pub(crate) use error::FetchError;
@@ -107,15 +107,7 @@ impl fmt::Debug for RemoteUrl {
 
 /// By its name alone; where that leads to is looked at again when it has been resolved.
 fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            let name = name.strip_suffix('.').unwrap_or(name);
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
-        None => false,
-    }
+    url.host_str().is_some_and(access::is_loopback)
 }
 
 /// What makes requests. Cheap to clone; keeps connections.

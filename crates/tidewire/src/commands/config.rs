@@ -55,6 +55,9 @@ fn check(settings: &Settings, sources: &Sources, is_strict: bool) -> Outcome {
     let trust = settings::load_trust(settings, sources)?;
     settings::load_tls(settings, sources)?;
     serve::check(settings, sources, &trust)?;
+    for note in settings::mercure_notes() {
+        output::say(format_args!("note: {note}"));
+    }
     let warnings = settings::warnings(settings, &trust);
     for warning in &warnings {
         output::say(format_args!("warning: {warning}"));
@@ -74,10 +77,7 @@ fn show(sources: &Sources) -> String {
     let mut text = String::new();
     for spelled in sources.iter().filter(|spelled| spelled.key != "config") {
         let quoted: Vec<_> = spelled.values.iter().map(|v| toml_string(v)).collect();
-        let is_list = matches!(
-            spelled.key.as_str(),
-            "listen" | "retention-rule" | "cors-origins" | "publish-origins" | "issuer"
-        );
+        let is_list = settings::is_list(&spelled.key);
         let setting = match quoted.as_slice() {
             [] => format!("# {} =", spelled.key),
             [one] if !is_list => format!("{} = {one}", spelled.key),

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use tidewire_auth::signed_url::UrlKey;
 use tidewire_auth::{Anonymous, Role};
-use tidewire_hub::{KeySource, KeysFrom};
+use tidewire_hub::{KeySource, KeysFrom, is_loopback};
 
 use super::{Settings, Trust};
 
@@ -70,6 +71,15 @@ fn keys(settings: &Settings, trust: &Trust) -> Vec<Warning> {
             let change = "make one with `tidewire token keygen`";
             let what = format!("the {role} key{whose} {weakness}");
             all.push(severe(what, change));
+        }
+        let signs_urls = |key: &&UrlKey| trust.keys.each(role).any(|(_, of)| of.is_also(key));
+        if trust.url_key.as_ref().filter(signs_urls).is_some() {
+            all.push(severe(
+                format!(
+                    "the {role} key signs URLs too: whoever may make the one can make the other"
+                ),
+                "a key of its own for --url-key-file: `tidewire token keygen --out url.key`",
+            ));
         }
     }
     if trust.has_issuers() && settings.hub_url.is_none() {
@@ -172,20 +182,11 @@ fn pages(settings: &Settings, trust: &Trust) -> Vec<Warning> {
 }
 
 /// `http://`, and not of this machine.
-fn is_plain_web(origin: &str) -> bool {
-    let Ok(url) = url::Url::parse(origin) else {
+fn is_plain_web(address: &str) -> bool {
+    let Ok(url) = url::Url::parse(address) else {
         return false;
     };
-    url.scheme() == "http" && !is_loopback(&url)
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+    url.scheme() == "http" && !url.host_str().is_some_and(is_loopback)
 }
 
 fn wire(settings: &Settings, trust: &Trust, exposed: Option<&SocketAddr>) -> Vec<Warning> {
@@ -236,7 +237,7 @@ fn fetching(settings: &Settings, trust: &Trust) -> Vec<Warning> {
         .iter()
         .map(|hook| ("the authorization hook", hook.url.to_string()));
     for (what, address) in sources.chain(hook) {
-        if url::Url::parse(&address).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
+        if is_plain_web(&address) {
             all.push(severe(
                 format!("{what} {address} is asked over plain HTTP: whoever is on the way can let anybody in"),
                 "an https:// URL, and --fetch-plain-http off",

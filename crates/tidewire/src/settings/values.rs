@@ -308,13 +308,13 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
 }
 
 /// A URL that the hub can be called by.
-pub(super) fn hub_url(text: &str) -> Result<String, String> {
+pub(crate) fn hub_url(text: &str) -> Result<String, String> {
     tidewire_hub::check_place(tidewire_hub::HUB_PATH, Some(text)).map_err(|why| why.to_string())?;
     Ok(text.to_owned())
 }
 
 /// A path that the hub can be at.
-pub(super) fn hub_path(text: &str) -> Result<String, String> {
+pub(crate) fn hub_path(text: &str) -> Result<String, String> {
     tidewire_hub::check_place(text, None).map_err(|why| why.to_string())?;
     Ok(text.to_owned())
 }

@@ -11,6 +11,10 @@ fn weak_keys_and_open_doors_are_named() {
         ("good", GOOD),
         ("short", "short"),
         ("known", "!ChangeThisMercureHubJWTSecretKey!"),
+        (
+            "url",
+            "another-secret-of-some-length-long-enough-for-the-hash",
+        ),
     ] {
         write(&folder.path().join(name), text);
     }
@@ -25,7 +29,7 @@ fn weak_keys_and_open_doors_are_named() {
         finish(command, b"")
     };
     #[rustfmt::skip]
-    let table: [(&str, &[&str]); 25] = [
+    let table: [(&str, &[&str]); 26] = [
         ("", &[]),
         ("KEYS", &[]),
         ("KEYS WIDE --tls-self-signed", &[]),
@@ -33,7 +37,8 @@ fn weak_keys_and_open_doors_are_named() {
         ("--publisher-key-file short --subscriber-key-file good", &["the publisher key has 5 bytes"]),
         ("--publisher-key-file good --subscriber-key-file known", &["the subscriber key is one that stands in public documentation"]),
         ("--publisher-key-file good", &["no subscriber can get in"]),
-        ("--publisher-key-file good --url-key-file good", &[]),
+        ("--publisher-key-file good --url-key-file url", &[]),
+        ("KEYS --url-key-file good", &["the publisher key signs URLs too", "the subscriber key signs URLs too"]),
         ("WIDE --anonymous all", &["whoever does may publish and subscribe without a token (change: --anonymous none"]),
         ("KEYS WIDE --tls-self-signed --anonymous subscribe", &["may read every public event without a token"]),
         ("--anonymous all", &["through a proxy or a page too, and there are no keys"]),
@@ -102,4 +107,16 @@ fn a_hub_says_what_is_severe_when_it_starts() {
     let mut check = tidewire();
     check.args(["config", "check"]).args(flags);
     assert!(finish(check, b"").stderr.contains("every origin"));
+}
+
+/// What was meant for the reference hub and means nothing here is told, and is no warning.
+#[test]
+fn what_is_not_taken_from_the_reference_hub_is_named() {
+    let directives = [("MERCURE_EXTRA_DIRECTIVES", "anonymous\nheartbeat 25s\ndemo")];
+    let note = "note: MERCURE_EXTRA_DIRECTIVES: demo is not needed";
+    let mut check = tidewire();
+    check.args(["config", "check", "--strict", "--anonymous", "none"]);
+    check.envs(directives);
+    let ran = finish(check, b"");
+    assert!(ran.code == 0 && ran.stderr.starts_with(note), "{ran:?}");
 }

@@ -191,6 +191,7 @@ fn tokens_are_taken_back_over_https() {
     let url_key = folder.path().join("url.key");
     let url_key = url_key.to_str().unwrap();
     run(&["token", "keygen", "--out", url_key]).ok();
+    let hub_url = format!("{}/.well-known/mercure", hub.url);
     let signed = run(&[
         "token",
         "url",
@@ -200,9 +201,9 @@ fn tokens_are_taken_back_over_https() {
         "--url-key-file",
         url_key,
         "--hub-url",
-        &hub.url,
+        &hub_url,
     ]);
-    assert!(signed.ok().starts_with(&hub.url));
+    assert!(signed.ok().starts_with(&hub_url));
 }
 
 /// A proxy that connects any name with this machine; the heads that it was given.

@@ -1,5 +1,7 @@
 //! What is printed to be pasted works pasted.
 
+use std::io::Write;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use crate::support::{Running, finish, folder, paste, tidewire};
@@ -124,19 +126,38 @@ fn a_followed_file_says_how_to_watch_it() {
     let mut curl = std::process::Command::new("sh");
     curl.args(["-c", &format!("curl -sN {url}")]);
     let curl = Running::start(curl);
-    // Both are connected once the file has a line that they show.
-    std::thread::sleep(Duration::from_millis(300));
-    std::fs::write(&file, "hello\n").unwrap();
-    assert_eq!(subscriber.line(), "hello");
-    loop {
-        if curl.line() == "data: hello" {
-            break;
+    // Another line until both are connected, which nothing tells but a line that they show.
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let growing = std::thread::spawn(move || {
+        let mut file = std::fs::File::options().append(true).open(file).unwrap();
+        while is_done.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+            file.write_all(b"hello\n").unwrap();
         }
-    }
+    });
+    assert_eq!(subscriber.line(), "hello");
+    while curl.line() != "data: hello" {}
+    drop(done);
+    growing.join().unwrap();
 }
 
 fn start(line: &str, folder: &tempfile::TempDir) -> Running {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", line]).current_dir(folder.path());
     Running::start(command)
+}
+
+/// What was typed need not be text; a line to paste that says it roughly is better than none.
+#[cfg(unix)]
+#[test]
+fn a_hub_that_refuses_to_start_takes_any_argument() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut command = tidewire();
+    command.args(["serve", "--listen", "0.0.0.0:0", "--data-dir"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"d\xff"));
+    let refused = finish(command, b"");
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("--publisher-key-file"),
+        "{refused:?}"
+    );
 }

@@ -50,7 +50,7 @@ fn flag_environment_file_default() {
     ];
     let mercure = [("MERCURE_PUBLISHER_JWT_ALG", "HS384")];
     #[rustfmt::skip]
-    let table: [(&str, Option<&str>, &[(&str, &str)], &[&str], &str); 18] = [
+    let table: [(&str, Option<&str>, &[(&str, &str)], &[&str], &str); 19] = [
         ("heartbeat", None, &[], &[], "heartbeat = \"15s\" # default"),
         ("heartbeat", file, &[], &[], "heartbeat = \"20s\" # file t.toml"),
         ("heartbeat", file, &environment, &[], "heartbeat = \"30s\" # environment TIDEWIRE_HEARTBEAT"),
@@ -70,6 +70,7 @@ fn flag_environment_file_default() {
             "heartbeat = \"30s\" # environment TIDEWIRE_HEARTBEAT"),
         ("memory", None, &[("MERCURE_TRANSPORT_URL", "local://local")], &[], "memory = \"on\" # environment MERCURE_TRANSPORT_URL"),
         ("hub-path", None, &[("TIDEWIRE_HUB_PATH", "/live")], &[], "hub-path = \"/live\" # environment TIDEWIRE_HUB_PATH"),
+        ("trusted-proxies", None, &[], &["--trusted-proxies", "::1"], "trusted-proxies = [\"::1\"] # flag"),
         ("retention-rule", None, &[("TIDEWIRE_RETENTION_RULE", "a=age:1m,count:5;b=count:1")], &[],
             "retention-rule = [\"a=age:1m,count:5\", \"b=count:1\"] # environment TIDEWIRE_RETENTION_RULE"),
     ];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Hub, Ran, finish, folder, http, paste, tidewire, write};
+use crate::support::{Hub, Ran, finish, folder, http, paste, run, tidewire, write};
 
 /// What is said after a line of `keygen`, by what it begins with.
 fn line<'a>(said: &'a str, part: &str) -> &'a str {
@@ -59,15 +59,13 @@ fn keys_of_every_kind_work_as_their_lines_are_pasted() {
         assert_eq!(hub.running.stop(), 0);
 
         // Access tokens.
-        let start = made.stderr.find("  [[issuers]]").unwrap();
-        let table: String = made.stderr[start..]
-            .lines()
-            .take_while(|line| !line.is_empty())
-            .map(|line| format!("{}\n", line.trim()))
-            .collect();
-        write(&folder.path().join("tidewire.toml"), &table);
+        let start = made.stderr.find("  hub-url = ").unwrap();
+        let end = made.stderr[start..].find(env!("CARGO_BIN_EXE_tidewire"));
+        let file = made.stderr[start..start + end.unwrap()].lines();
+        let file: String = file.map(|line| format!("{}\n", line.trim())).collect();
+        write(&folder.path().join("tidewire.toml"), &file);
         let serve = format!(
-            "{} serve --config tidewire.toml --hub-url https://example.com/.well-known/mercure",
+            "{} serve --config tidewire.toml",
             env!("CARGO_BIN_EXE_tidewire")
         );
         let hub = hub_of(&serve, &folder);
@@ -75,6 +73,16 @@ fn keys_of_every_kind_work_as_their_lines_are_pasted() {
         let token = paste(&format!("{modern} --quiet"), folder.path()).ok();
         assert_eq!(publish(&hub, token.trim()), 200, "{alg}");
         assert_eq!(hub.running.stop(), 0);
+
+        // Signed URLs, of a shared secret.
+        if !is_pair {
+            let hub = hub_of(line(&made.stderr, "--url-key-file"), &folder);
+            let url = paste(line(&made.stderr, " token url "), folder.path()).ok();
+            let path = url.trim().strip_prefix("http://127.0.0.1:8080").unwrap();
+            assert_eq!(page(&hub, path, "").0, 200, "{alg} {url}");
+            assert_eq!(hub.running.stop(), 0);
+        }
+        assert_eq!(made.stderr.contains("--url-key-file"), !is_pair);
 
         // The public half checks, and the private one too; it signs, and the public one does not.
         write(&folder.path().join("t"), &token);
@@ -304,5 +312,50 @@ fn signed_urls_are_made_offline_and_taken_by_the_hub() {
     assert!(
         short.code == 2 && short.stderr.contains("32 or more"),
         "{short:?}"
+    );
+}
+
+/// A flag goes before the variables, two variables are one too many, and a hub's URL is one.
+#[test]
+fn the_key_of_urls_and_the_hubs_url_are_read_as_the_hub_reads_them() {
+    let folder = folder();
+    for key in ["a.key", "b.key"] {
+        run_in(folder.path(), &["token", "keygen", "--out", key]).ok();
+    }
+    let text = std::fs::read_to_string(folder.path().join("b.key")).unwrap();
+    let (file, key) = (
+        ("TIDEWIRE_URL_KEY_FILE", "a.key"),
+        ("TIDEWIRE_URL_KEY", text.trim()),
+    );
+    let sign = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = tidewire();
+        command.args(["token", "url", "t", "-q"]).args(arguments);
+        command.envs(variables.iter().copied());
+        command.current_dir(folder.path());
+        finish(command, b"")
+    };
+    for (arguments, variables, words) in [
+        (&[][..], &[file][..], ""),
+        (&[], &[key], ""),
+        (&["--url-key-file", "a.key"], &[file, key], ""),
+        (&[], &[file, key], "are both set"),
+        (&[], &[("TIDEWIRE_URL_KEY_FILE", "")], "no key to sign with"),
+        (
+            &["--hub-url", "https://h.example/m?x"],
+            &[file],
+            "--hub-url",
+        ),
+        (&["--hub-url", "h.example"], &[file], "--hub-url"),
+    ] {
+        let ran = sign(arguments, variables);
+        let code = if words.is_empty() { 0 } else { 2 };
+        assert_eq!(ran.code, code, "{arguments:?} {variables:?} {ran:?}");
+        assert!(ran.stderr.contains(words), "{arguments:?} {ran:?}");
+    }
+    let pub_elsewhere = run(&["pub", "t", "x", "--hub-path", "no path"]);
+    assert_eq!(pub_elsewhere.code, 2, "{pub_elsewhere:?}");
+    assert!(
+        pub_elsewhere.stderr.contains("--hub-path"),
+        "{pub_elsewhere:?}"
     );
 }

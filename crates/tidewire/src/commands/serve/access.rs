@@ -104,7 +104,10 @@ fn refuse(address: &std::net::SocketAddr) -> Failure {
     let program = quote::program();
     let key = free_name();
     let key = quote::shell(&key);
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words = std::env::args_os().skip(1);
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let serve = match words.as_slice() {
         // Asked what `serve` would say.

@@ -45,8 +45,11 @@ pub(super) fn say(
         let name = if index == 0 { "tls" } else { "" };
         output::say(format_args!("  {name:<12}{line}"));
     }
-    for warning in access.warnings.iter().chain(&settings::mercure_notes()) {
+    for warning in &access.warnings {
         output::say(format_args!("warning: {warning}"));
+    }
+    for note in settings::mercure_notes() {
+        output::say(format_args!("note: {note}"));
     }
 }
 

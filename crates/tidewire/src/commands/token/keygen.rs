@@ -97,9 +97,17 @@ impl Keygen {
              {program} serve --publisher-key-file {public} --subscriber-key-file {public}{alg}\n  \
              {program} token --key-file {key}{signing} --publish '*' --subscribe '*'\n\n\
              or, for access tokens, in the hub's configuration file, and a token for it:\n\n  \
+             hub-url = \"https://example.com/.well-known/mercure\"\n\n  \
              [[issuers]]\n  name = \"https://backend.example\"\n  publisher-key-file = {file:?}\n  subscriber-key-file = {file:?}{algorithms}\n\n  \
              {program} token --key-file {key}{signing} --issuer https://backend.example --audience https://example.com/.well-known/mercure --publish '*' --subscribe '*'"
         ));
+        if self.alg.is_shared_secret() {
+            output::say(format_args!(
+                "\nor, if it is to sign URLs and nothing else, beside the hub's other settings, and a URL:\n\n  \
+                 {program} serve --url-key-file {key}\n  \
+                 {program} token url news --url-key-file {key}"
+            ));
+        }
     }
 }
 

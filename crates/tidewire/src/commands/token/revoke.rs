@@ -25,7 +25,7 @@ pub(crate) struct Revoke {
     #[arg(value_name = "FILE", required_unless_present_any = ["subject", "token_id", "topic"], conflicts_with_all = ["subject", "token_id", "topic"])]
     file: Option<PathBuf>,
 
-    /// All tokens about somebody (`sub`); those made later are good
+    /// All tokens about somebody (`sub`); those made in a later second are good
     #[arg(long, value_name = "NAME", conflicts_with_all = ["token_id", "topic"])]
     subject: Option<String>,
 
@@ -33,7 +33,7 @@ pub(crate) struct Revoke {
     #[arg(long, value_name = "ID", conflicts_with = "topic")]
     token_id: Option<String>,
 
-    /// All tokens that let their holder read a topic's private events; those made later are good
+    /// All tokens that let their holder read a topic's private events; those made in a later second are good
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
 

@@ -14,6 +14,9 @@ use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Lasting, Origin};
 use crate::{clock, output, quote};
 
+/// The variable of the hub's setting, which the flag goes before.
+const URL_KEY_FILE_VARIABLE: &str = "TIDEWIRE_URL_KEY_FILE";
+
 /// Sign a URL that subscribes without a token, for an EventSource
 ///
 /// Its holder may read the topics, private events too, until it ends. Signed with the hub's --url-key-file.
@@ -59,8 +62,8 @@ pub(super) struct Sign {
     #[arg(long, value_name = "NAME", requires = "subject")]
     issuer: Option<String>,
 
-    /// File with the hub's key for URLs; else TIDEWIRE_URL_KEY
-    #[arg(long, env = "TIDEWIRE_URL_KEY_FILE", value_name = "FILE")]
+    /// File with the hub's key for URLs; else TIDEWIRE_URL_KEY_FILE or TIDEWIRE_URL_KEY
+    #[arg(long, value_name = "FILE")]
     url_key_file: Option<PathBuf>,
 
     /// The hub's URL, with its path
@@ -68,9 +71,10 @@ pub(super) struct Sign {
         long,
         env = "TIDEWIRE_HUB_URL",
         value_name = "URL",
+        value_parser = settings::hub_url,
         default_value = "http://127.0.0.1:8080/.well-known/mercure"
     )]
-    hub_url: Url,
+    hub_url: String,
 
     /// Print the URL alone
     #[arg(long, short)]
@@ -80,17 +84,11 @@ pub(super) struct Sign {
 impl Sign {
     pub(super) fn run(self) -> Outcome {
         let key = self.key()?;
-        let hub = self.hub_url.origin().ascii_serialization();
-        let is_whole = !self.hub_url.cannot_be_a_base() && self.hub_url.query().is_none();
-        if !is_whole || !matches!(self.hub_url.scheme(), "http" | "https") {
-            return Err(
-                Failure::usage(format!("--hub-url {} is no hub's", self.hub_url))
-                    .next("write it as https://example.com/.well-known/mercure"),
-            );
-        }
+        let hub_url = Url::parse(&self.hub_url).map_err(Failure::usage)?;
+        let hub = hub_url.origin().ascii_serialization();
         let parameters = self.parameters()?;
         let url = SignedUrl {
-            path: self.hub_url.path().to_owned(),
+            path: hub_url.path().to_owned(),
             parameters,
             expires_ms: clock::now_ms().saturating_add(self.ttl.ms),
             origin: self.origin,
@@ -116,14 +114,16 @@ impl Sign {
     }
 
     fn key(&self) -> Outcome<UrlKey> {
-        let path = self.url_key_file.as_deref();
         // The variable and its file's: the same rules as the hub's.
-        let is_flag = std::env::args().any(|arg| arg.starts_with("--url-key-file"));
-        let from = match is_flag {
-            true => Origin::Flag,
-            false => Origin::Environment(String::new()),
+        let named = std::env::var_os(URL_KEY_FILE_VARIABLE).filter(|path| !path.is_empty());
+        let (path, from) = match &self.url_key_file {
+            Some(path) => (Some(path.clone()), Origin::Flag),
+            None => {
+                let variable = Origin::Environment(URL_KEY_FILE_VARIABLE.to_owned());
+                (named.map(PathBuf::from), variable)
+            }
         };
-        settings::load_url_key(path, &from)?.ok_or_else(|| {
+        settings::load_url_key(path.as_deref(), &from)?.ok_or_else(|| {
             Failure::usage("no key to sign with").next(format!(
                 "say --url-key-file FILE, the hub's own; or make one: {} token keygen --out url.key",
                 quote::program()
