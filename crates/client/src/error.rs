@@ -202,31 +202,27 @@ impl From<BuildError> for Error {
     }
 }
 
-/// The beginning of a body, on the same line.
+/// How much of a body is shown.
+const EXCERPT_CHARS_MAX: usize = 300;
+
+/// A body's beginning, as one line after a colon.
 struct Excerpt<'a>(&'a str);
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut words = self.0.split_whitespace().peekable();
-        if words.peek().is_none() {
+        let words = self.0.split_whitespace();
+        let mut chars = words.flat_map(|word| [" ", word]).flat_map(str::chars);
+        let mut excerpt: String = chars.by_ref().take(EXCERPT_CHARS_MAX + 1).collect();
+        if chars.next().is_some() {
+            excerpt.push_str(" ...");
+        }
+        if excerpt.is_empty() {
             return Ok(());
         }
-        f.write_str(":")?;
-        let mut left = EXCERPT_CHARS_MAX;
-        for word in words {
-            if word.len() >= left {
-                return f.write_str(" ...");
-            }
-            left -= word.len() + 1;
-            // A body from outside may hold what a terminal obeys.
-            write!(f, " {}", word.replace(char::is_control, "\u{fffd}"))?;
-        }
-        Ok(())
+        // A body from outside may hold what a terminal obeys.
+        write!(f, ":{}", excerpt.replace(char::is_control, "\u{fffd}"))
     }
 }
-
-/// How much of a body is shown.
-const EXCERPT_CHARS_MAX: usize = 300;
 
 impl fmt::Display for RedirectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -307,3 +303,28 @@ impl fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_shown_on_one_line_and_not_all_of_it() {
+        let shown = |body: &str| Excerpt(body).to_string();
+        let long = "é".repeat(300);
+        let table = [
+            ("", String::new()),
+            (" \n\t", String::new()),
+            (
+                " {\n  \"error\":\t1\r\n}\n",
+                ": { \"error\": 1 }".to_owned(),
+            ),
+            ("\u{1b}[2J\u{7}", ": \u{fffd}[2J\u{fffd}".to_owned()),
+            (&long, format!(": {long}")),
+            (&format!("{long}x"), format!(": {long} ...")),
+        ];
+        for (body, expected) in table {
+            assert_eq!(shown(body), expected, "{body:?}");
+        }
+    }
+}

@@ -179,6 +179,7 @@ impl FiniteStreamBuilder {
                 _ => {}
             }
         }
-        unreachable!("only a program closes a client that has neither opened nor failed")
+        // With options that made an EventSource of it again.
+        Err(Error::NoContent)
     }
 }
