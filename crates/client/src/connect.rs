@@ -32,6 +32,7 @@ mod failure;
 mod proxy;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use failure::{ProxyFailure, TlsFailure};
 pub use proxy::Proxy;
@@ -50,6 +51,10 @@ pub struct ConnectOptions {
     pub proxy: Proxy,
     /// How large the head of an answer may be. Default 64 KiB.
     pub head_bytes_max: u32,
+    /// How long a connection may be idle before the system asks the other side whether it is still there (TCP keep-alive, then every
+    /// 15 s). One whose other side has vanished without a word is lost after a few of these, also without
+    /// [`Options::silence_max`](crate::Options::silence_max), which notices sooner. Default 45 s; `None`: never.
+    pub keepalive_after: Option<Duration>,
 }
 
 impl Default for ConnectOptions {
@@ -59,6 +64,7 @@ impl Default for ConnectOptions {
             http: Http::default(),
             proxy: Proxy::none(),
             head_bytes_max: 64 << 10,
+            keepalive_after: Some(Duration::from_secs(45)),
         }
     }
 }

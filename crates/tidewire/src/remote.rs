@@ -363,7 +363,7 @@ impl Remote {
     }
 }
 
-/// The sentence of a problem document (RFC 9457), else the body's first line.
+/// The sentence of a problem document (RFC 9457), else a page's title (of a proxy, as a rule), else the body's first line.
 fn detail(body: &[u8]) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let sentence = problem.as_ref().and_then(|problem| {
@@ -373,8 +373,15 @@ fn detail(body: &[u8]) -> String {
             .or_else(|| member("title"))
     });
     let text = String::from_utf8_lossy(body);
-    let line = sentence.unwrap_or_else(|| text.lines().next().unwrap_or_default());
+    let line = sentence
+        .or_else(|| title(&text))
+        .unwrap_or_else(|| text.lines().next().unwrap_or_default());
     line.chars().filter(|c| !c.is_control()).take(500).collect()
+}
+
+fn title(page: &str) -> Option<&str> {
+    let (_, rest) = page.split_once("<title>")?;
+    Some(rest.split_once("</title>")?.0.trim())
 }
 
 /// Without the system's number for it.
@@ -433,6 +440,8 @@ mod tests {
             (r#"{"title":"Bad","detail":"say why"}"#, "say why"),
             (r#"{"title":"Bad"}"#, "Bad"),
             ("Unauthorized\n", "Unauthorized"),
+            ("<html>\n<head><title>400 No</title>", "400 No"),
+            ("<html>\n<title>", "<html>"),
             ("", ""),
             ("\u{1b}[31mred", "[31mred"),
         ] {

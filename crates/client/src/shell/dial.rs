@@ -26,6 +26,7 @@ struct Inner {
     http: Http,
     proxy: Proxy,
     head_bytes_max: u32,
+    keepalive_after: Option<Duration>,
 }
 
 /// A connection that is made, and how requests are written on it.
@@ -48,6 +49,7 @@ impl Dialer {
             http: connect.http,
             proxy: connect.proxy.clone(),
             head_bytes_max: connect.head_bytes_max,
+            keepalive_after: connect.keepalive_after,
         })))
     }
 
@@ -104,7 +106,7 @@ impl Inner {
         let trouble = Trouble::default();
         let is_tls = url.scheme() == "https";
         let (socket, via) = match self.proxy.of(url).map_err(Error::Proxy)? {
-            None => (connect(url).await?, Via::Server),
+            None => (self.connect(url).await?, Via::Server),
             // Without TLS and with HTTP/1.1 the proxy is asked for the URL itself (RFC 9112, section 3.2.2).
             Some(proxy) if !is_tls && self.http != Http::Http2 => (
                 self.connect_proxy(proxy).await?,
@@ -125,8 +127,15 @@ impl Inner {
         })
     }
 
+    async fn connect(&self, url: &Url) -> Result<Socket, Error> {
+        match race::connect(url, self.keepalive_after).await {
+            Ok(socket) => Ok(Box::new(socket)),
+            Err(error) => Err(Error::Connect(error.to_string())),
+        }
+    }
+
     async fn connect_proxy(&self, proxy: &Server) -> Result<Socket, Error> {
-        let socket = match race::connect(&proxy.url).await {
+        let socket = match race::connect(&proxy.url, self.keepalive_after).await {
             Ok(socket) => Box::new(socket),
             Err(error) => return Err(Error::Connect(format!("the proxy {proxy:?}: {error}"))),
         };
@@ -171,12 +180,5 @@ impl Inner {
     async fn secure_proxy(&self, _: Socket, _: &Url) -> Result<Socket, Error> {
         let why = "this build has no TLS".to_owned();
         Err(Error::Proxy(crate::connect::ProxyFailure::Unusable(why)))
-    }
-}
-
-async fn connect(url: &Url) -> Result<Socket, Error> {
-    match race::connect(url).await {
-        Ok(socket) => Ok(Box::new(socket)),
-        Err(error) => Err(Error::Connect(error.to_string())),
     }
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use url::{Host, Url};
@@ -16,8 +17,11 @@ use url::{Host, Url};
 /// RFC 8305, section 8: the Connection Attempt Delay.
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 
+/// What comes after the first question of a keep-alive.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+
 /// Connects to the host and port of a URL.
-pub(super) async fn connect(url: &Url) -> io::Result<TcpStream> {
+pub(super) async fn connect(url: &Url, keepalive_after: Option<Duration>) -> io::Result<TcpStream> {
     let port = url.port_or_known_default().unwrap_or(80);
     let addresses = match url.host() {
         Some(Host::Ipv4(address)) => vec![SocketAddr::from((address, port))],
@@ -28,6 +32,13 @@ pub(super) async fn connect(url: &Url) -> io::Result<TcpStream> {
     let socket = Race::new(addresses, TcpStream::connect).await?;
     // Only a delay would be lost.
     let _ = socket.set_nodelay(true);
+    if let Some(after) = keepalive_after {
+        let asks = TcpKeepalive::new()
+            .with_time(after)
+            .with_interval(KEEPALIVE_EVERY);
+        // A system that cannot is one where a vanished server is noticed later, or by its silence.
+        let _ = SockRef::from(&socket).set_tcp_keepalive(&asks);
+    }
     Ok(socket)
 }
 
@@ -185,6 +196,24 @@ mod tests {
                 begun.elapsed() >= waited && more < NEXT_AFTER / 10,
                 "{more:?}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_are_kept_alive_as_asked() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let url = Url::parse(&url).unwrap();
+        for after in [None, Some(Duration::from_secs(45))] {
+            let socket = connect(&url, after).await.unwrap();
+            let socket = SockRef::from(&socket);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert_eq!(socket.keepalive().unwrap(), after.is_some());
+            #[cfg(target_os = "linux")]
+            if let Some(after) = after {
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), after);
+                assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_EVERY);
+            }
         }
     }
 

@@ -33,6 +33,10 @@ fn a_hubs_own_certificate_is_trusted_when_it_is_named() {
     let mut command = hub.command(&["pub", "t", "three"]);
     command.env("TIDEWIRE_CA_FILE", &certificate);
     finish(command, b"").ok();
+    // Whom the system trusts.
+    let mut command = hub.command(&["pub", "elsewhere", "x"]);
+    command.env("SSL_CERT_FILE", &certificate);
+    finish(command, b"").ok();
     let localhost = hub.url.replace("127.0.0.1", "localhost");
     let by_name = ["pub", "t", "four", "--url", &localhost];
     run(&[&by_name[..], &named].concat()).ok();

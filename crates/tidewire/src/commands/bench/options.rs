@@ -108,7 +108,7 @@ pub(super) struct CrowdArgs {
     pub(super) insecure: bool,
 
     /// File with the certificates (PEM) that an https:// server's must be signed by
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "ca-file", value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
 
     /// Wait after the last connection
