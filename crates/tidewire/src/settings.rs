@@ -23,7 +23,7 @@ pub(crate) use doors::warnings;
 pub(crate) use keys::{KEY_VARIABLES, URL_KEY_VARIABLE, load_url_key, read_key};
 pub(crate) use mercure::notes as mercure_notes;
 pub(crate) use overlay::{Overlay, name_the_variable};
-pub(crate) use sources::{Origin, Sources};
+pub(crate) use sources::{Origin, Sources, variable};
 pub(crate) use tls::{Certificate, load as load_tls};
 pub(crate) use trust::{Trust, TrustSettings, load as load_trust};
 pub(crate) use values::{
@@ -283,6 +283,15 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) clients: limits::ClientSettings,
+}
+
+impl Settings {
+    /// The first address to listen on that other machines may reach.
+    pub(crate) fn exposed(&self) -> Option<&SocketAddr> {
+        self.listen
+            .iter()
+            .find(|address| !address.ip().is_loopback())
+    }
 }
 
 /// Whether a setting may have several values.

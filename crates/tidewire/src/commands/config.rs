@@ -88,7 +88,7 @@ fn show(sources: &Sources) -> String {
     for (role, variables) in settings::KEY_VARIABLES {
         let set = variables
             .into_iter()
-            .find(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
+            .find(|name| settings::variable(name).is_some());
         if let Some(name) = set {
             text.push_str(&format!(
                 "{:<44} # environment {name}\n",
@@ -97,7 +97,7 @@ fn show(sources: &Sources) -> String {
         }
     }
     let url_key = settings::URL_KEY_VARIABLE;
-    if std::env::var_os(url_key).is_some_and(|v| !v.is_empty()) {
+    if settings::variable(url_key).is_some() {
         text.push_str(&format!(
             "{:<44} # environment {url_key}\n",
             "# the key of signed URLs"

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::failure::{Failure, Outcome};
-use crate::settings::ByteSize;
+use crate::settings::{self, ByteSize};
 use crate::{clock, log_dir, output, quote};
 use watch::Watch;
 
@@ -85,7 +85,7 @@ impl Dir {
     fn path(&self) -> PathBuf {
         let named = self.dir.clone().or_else(|| self.log_dir.clone());
         named
-            .or_else(|| std::env::var_os("TIDEWIRE_DATA_DIR").map(PathBuf::from))
+            .or_else(|| settings::variable("TIDEWIRE_DATA_DIR").map(PathBuf::from))
             .unwrap_or_else(|| "./tidewire-data".into())
     }
 }

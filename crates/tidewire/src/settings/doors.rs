@@ -41,7 +41,7 @@ fn mild(what: impl Into<String>, change: impl Into<String>) -> Warning {
 
 /// All of it.
 pub(crate) fn warnings(settings: &Settings, trust: &Trust) -> Vec<Warning> {
-    let exposed = beyond_loopback(&settings.listen);
+    let exposed = settings.exposed();
     let mut all = keys(settings, trust);
     all.extend(nobody(settings, trust));
     all.extend(anonymous(settings, trust, exposed));
@@ -49,10 +49,6 @@ pub(crate) fn warnings(settings: &Settings, trust: &Trust) -> Vec<Warning> {
     all.extend(wire(settings, trust, exposed));
     all.extend(fetching(settings, trust));
     all
-}
-
-fn beyond_loopback(addresses: &[SocketAddr]) -> Option<&SocketAddr> {
-    addresses.iter().find(|address| !address.ip().is_loopback())
 }
 
 /// What is open to requests without a token: without keys and without a word, this machine alone.

@@ -26,8 +26,7 @@ pub(crate) const URL_KEY_VARIABLE: &str = "TIDEWIRE_URL_KEY";
 
 /// What URLs are signed with, by the same order: a flag's file, the variable, a file that the configuration names.
 pub(crate) fn load_url_key(file: Option<&Path>, file_origin: &Origin) -> Outcome<Option<UrlKey>> {
-    let variable = std::env::var(URL_KEY_VARIABLE).ok();
-    let variable = variable.filter(|key| !key.is_empty());
+    let variable = super::variable(URL_KEY_VARIABLE);
     let (from, bytes) = match (file, variable) {
         (Some(_), Some(_)) if matches!(file_origin, Origin::Environment(_)) => {
             return Err(Failure::usage(format!(
@@ -38,7 +37,7 @@ pub(crate) fn load_url_key(file: Option<&Path>, file_origin: &Origin) -> Outcome
         (Some(path), variable) if variable.is_none() || *file_origin == Origin::Flag => {
             (path.display().to_string(), read_key(path)?)
         }
-        (_, Some(text)) => (URL_KEY_VARIABLE.to_owned(), text.into_bytes()),
+        (_, Some(text)) => (URL_KEY_VARIABLE.to_owned(), text.into_encoded_bytes()),
         _ => return Ok(None),
     };
     let key = UrlKey::new(&bytes).map_err(|why| wrong_key(&from, &why))?;
@@ -55,12 +54,9 @@ pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {
             Role::Subscriber => (&settings.subscriber_key_file, settings.subscriber_key_alg),
         };
         let file_origin = sources.origin(&format!("{role}-key-file"));
-        let variable = variables.into_iter().find_map(|name| {
-            Some((
-                name,
-                std::env::var(name).ok().filter(|key| !key.is_empty())?,
-            ))
-        });
+        let variable = variables
+            .into_iter()
+            .find_map(|name| Some((name, super::variable(name)?)));
         let mut variable_used = None;
         let key = match (file, variable) {
             (Some(_), Some((name, _))) if matches!(file_origin, Origin::Environment(_)) => {
@@ -76,7 +72,7 @@ pub(crate) fn load(settings: &Settings, sources: &Sources) -> Outcome<Keys> {
             }
             (_, Some((name, text))) => {
                 variable_used = Some(name);
-                Some(keys_of(name, text.as_bytes(), algorithm)?)
+                Some(keys_of(name, text.as_encoded_bytes(), algorithm)?)
             }
             (None, None) => None,
         };

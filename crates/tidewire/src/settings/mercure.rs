@@ -98,7 +98,7 @@ pub(crate) fn notes() -> Vec<String> {
 }
 
 pub(super) fn of_process(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    super::variable(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// One of the variables, and where what it says goes.

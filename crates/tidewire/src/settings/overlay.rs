@@ -86,7 +86,7 @@ fn leaf(matches: &ArgMatches) -> &ArgMatches {
 fn mercure_variables() -> Outcome<Vec<Spelled>> {
     let mut found = Vec::new();
     for (variable, key) in MERCURE_VARIABLES {
-        let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else {
+        let Some(value) = super::variable(variable) else {
             continue;
         };
         let value = value.to_string_lossy();

@@ -1,5 +1,6 @@
 //! Where the settings that hold came from.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -42,6 +43,11 @@ impl fmt::Display for Origin {
             Self::Flag => write!(f, "flag"),
         }
     }
+}
+
+/// A variable of the environment, if it says something: an empty one is as good as none.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// A setting as it was written.

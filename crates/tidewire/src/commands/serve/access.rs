@@ -20,10 +20,7 @@ pub(super) struct Decided {
 
 /// Safe by default: with keys, nobody without a token; without keys, this machine alone.
 pub(super) fn decide(settings: &Settings, trust: &Trust) -> Outcome<Decided> {
-    let exposed = settings
-        .listen
-        .iter()
-        .find(|address| !address.ip().is_loopback());
+    let exposed = settings.exposed();
     if let (true, None, Some(address)) = (trust.is_empty(), settings.anonymous, exposed) {
         return Err(refuse(address));
     }

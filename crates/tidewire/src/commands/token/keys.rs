@@ -53,8 +53,8 @@ impl KeyArgs {
             .filter(|(of, _)| *of == role)
             .flat_map(|(_, names)| names);
         let found = variables.find_map(|name| {
-            let key = std::env::var(name).ok().filter(|key| !key.is_empty())?;
-            Some((name.to_owned(), key.into_bytes()))
+            let key = settings::variable(name)?;
+            Some((name.to_owned(), key.into_encoded_bytes()))
         });
         Ok(found)
     }

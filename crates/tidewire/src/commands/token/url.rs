@@ -115,7 +115,7 @@ impl Sign {
 
     fn key(&self) -> Outcome<UrlKey> {
         // The variable and its file's: the same rules as the hub's.
-        let named = std::env::var_os(URL_KEY_FILE_VARIABLE).filter(|path| !path.is_empty());
+        let named = settings::variable(URL_KEY_FILE_VARIABLE);
         let (path, from) = match &self.url_key_file {
             Some(path) => (Some(path.clone()), Origin::Flag),
             None => {
