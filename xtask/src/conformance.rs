@@ -28,7 +28,7 @@ use self::report::Verdict;
 use self::run::{Outcome as Came, Target};
 use self::suite::{Case, Suite};
 use crate::Outcome;
-use crate::process;
+use crate::{install, process};
 
 pub(crate) use self::options::USAGE;
 
@@ -95,7 +95,7 @@ fn run_with(options: &Options) -> Result<bool, String> {
             against_kind(Kind::Ours, &build_ours()?, &suite, &cases)?
         }
         Whom::Mercure => {
-            let binary = hubs::build_mercure()?;
+            let binary = install::mercure()?;
             let verdicts = against_kind(Kind::Mercure, &binary, &suite, &cases)?;
             return differences::judge(&verdicts, options);
         }

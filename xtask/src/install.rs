@@ -240,3 +240,21 @@ fn by_hand_unless(is_done: bool, program: &str) -> Result<(), String> {
         ))
     }
 }
+
+/// Builds the reference hub with Go where it is not there yet, and says where it is: a peer of benchmarks and of the conformance suite.
+pub(crate) fn mercure() -> Result<PathBuf, String> {
+    let binary = process::root().join("bench/.peers/mercure");
+    if binary.exists() {
+        return Ok(binary);
+    }
+    println!("building Mercure 0.24.2 with Go (minutes)");
+    let folder = process::root().join("bench/.peers");
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut command = process::command("go");
+    command
+        .args(["build", "-tags", "nobadger,nomysql,nopgx", "-o"])
+        .arg(&binary)
+        .arg(".")
+        .current_dir(process::root().join("bench/mercure"));
+    process::capture(&mut command).map(|_| binary)
+}

@@ -16,7 +16,6 @@ use super::run::{Cookies, Target};
 use super::suite::Profile;
 use super::token::{Ring, SigningKey};
 use super::wire::Address;
-use crate::process;
 
 const HUB_PATH: &str = "/.well-known/mercure";
 const ISSUER: &str = "https://issuer.conformance.example";
@@ -334,22 +333,4 @@ fn caddyfile(port: u16, folder: &Path, profile: &Profile, ring: &Ring) -> Result
          http://127.0.0.1:{port} {{\n\tmercure {{\n\t\t{}\n\t}}\n}}\n",
         lines.join("\n\t\t")
     ))
-}
-
-/// Builds Mercure's hub with Go where it is not there yet.
-pub(super) fn build_mercure() -> Result<PathBuf, String> {
-    let binary = process::root().join("bench/.peers/mercure");
-    if binary.exists() {
-        return Ok(binary);
-    }
-    println!("building Mercure 0.24.2 with Go (minutes)");
-    let folder = process::root().join("bench/.peers");
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut command = process::command("go");
-    command
-        .args(["build", "-tags", "nobadger,nomysql,nopgx", "-o"])
-        .arg(&binary)
-        .arg(".")
-        .current_dir(process::root().join("bench/mercure"));
-    process::capture(&mut command).map(|_| binary)
 }

@@ -2,7 +2,7 @@
 
 use super::{Peer, store};
 use crate::bench::fanout::server::{Endpoints, Need, Running, free_port};
-use crate::process;
+use crate::install;
 
 pub(super) const LOCAL: Peer = Peer {
     name: "mercure",
@@ -27,18 +27,7 @@ const KEY: &str = "a-key-for-nothing-but-the-benchmark-on-loopback";
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.fiGU5OWg7CMT2mApjPxIkCZrdCEsMzBpNVTtfRW_WHo";
 
 fn install() -> Result<(), String> {
-    let binary = store().join("mercure");
-    if binary.exists() {
-        return Ok(());
-    }
-    println!("building Mercure with Go (minutes)");
-    let mut command = process::command("go");
-    command
-        .args(["build", "-tags", "nobadger,nomysql,nopgx", "-o"])
-        .arg(binary)
-        .arg(".")
-        .current_dir(process::root().join("bench/mercure"));
-    process::capture(&mut command).map(drop)
+    install::mercure().map(drop)
 }
 
 fn start(need: &Need, transport: &str) -> Result<Running, String> {
