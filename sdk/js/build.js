@@ -4,7 +4,7 @@
 import { parse } from "acorn";
 import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
@@ -76,4 +76,14 @@ for (const [name, text] of Object.entries(files)) {
     writeFileSync(join(folder, name), text);
   }
 }
-if (!isCheck) tsc("--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", join(HERE, "dist/types"));
+if (!isCheck) {
+  const types = join(HERE, "dist/types");
+  rmSync(types, { recursive: true, force: true });
+  tsc("--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", types);
+  // Node's own way to resolve wants the names of files.
+  for (const name of readdirSync(types).filter((name) => name.endsWith(".d.ts"))) {
+    const file = join(types, name);
+    writeFileSync(file, readFileSync(file, "utf8").replace(/(from "\.\/\w+)"/g, '$1.js"'));
+  }
+  rmSync(join(types, "old"), { recursive: true });
+}

@@ -152,6 +152,25 @@ test("a token that ends is renewed before it does, and a refused one is asked fo
   await until("the end", () => tab.evaluate(() => window.sources[1].readyState === 2));
 });
 
+test("from another origin, with a token in a header", { skip, timeout: 60_000 }, async (t) => {
+  const { url: origin } = await startServer(t, {});
+  const { hub, key } = await hubWithKeys(t, ["--cors-origins", origin, "--admin-listen", "127.0.0.1:0"]);
+  hub.publishHeaders = { Authorization: `Bearer ${mint(key, "--publish", "*")}` };
+  // Its page must really come from there: Chromium lets no page from nowhere reach this machine.
+  const context = await (await openBrowser(t)).newContext();
+  await context.exposeFunction("giveToken", () => mint(key, "--subscribe", "news"));
+  const init = { token: true, share: "user 7", backoffMs: 100 };
+  const tabs = [];
+  for (const each of [init, init, { ...init, share: undefined }]) tabs.push(await openSdkTab(context, origin, `${hub.url}/topics/news`, each));
+  await Promise.all(tabs.map(isOpen));
+  assert.equal(await subscribers(hub), 2, "who is named the same shares; who is not named does not");
+  const restart = async () => {
+    await hub.kill();
+    await hub.start();
+  };
+  await expectAll(tabs, await burst(hub, "news", 100, { after: { 50: restart }, query: () => "?private=true" }));
+});
+
 test("a gap is told, and what is left is read", { skip, timeout: 60_000 }, async (t) => {
   const hub = await Hub.start(t, ["--retention-count", "20"]);
   const context = await openContext(await openBrowser(t));

@@ -101,21 +101,24 @@ export async function subscribers(hub) {
 }
 
 /** Publishes one event, however often it is tried: its text is its key. True when it is stored. */
-async function publishOnce(hub, topic, data) {
+async function publishOnce(hub, topic, data, query) {
   const headers = { "Idempotency-Key": `${topic} ${data}`, ...hub.publishHeaders };
-  const response = await fetch(`${hub.url}/topics/${encodeURIComponent(topic)}`, { method: "POST", body: data, headers });
+  const response = await fetch(`${hub.url}/topics/${encodeURIComponent(topic)}${query}`, { method: "POST", body: data, headers });
   await response.text();
   return response.ok;
 }
 
-/** Publishes numbered events one after the other, and returns their data; `after[n]` is done besides, once n are out. */
-export async function burst(hub, topic, count, { everyMs = 5, after = {}, name = "event" } = {}) {
+/**
+ * Publishes numbered events one after the other, and returns their data; `after[n]` is done besides, once n are out. `query(n)`
+ * is for the nth.
+ */
+export async function burst(hub, topic, count, { everyMs = 5, after = {}, name = "event", query = () => "" } = {}) {
   const sent = [];
   let running = Promise.resolve();
   for (let number = 1; number <= count; number++) {
     const data = `${name} ${number}`;
     // A hub that is down is waited for: what was not acknowledged was not published.
-    for (let isDone = false; !isDone;) isDone = await publishOnce(hub, topic, data).catch(() => pause(50));
+    for (let isDone = false; !isDone;) isDone = await publishOnce(hub, topic, data, query(number)).catch(() => pause(50));
     sent.push(data);
     if (after[number]) running = running.then(after[number]);
     await pause(everyMs);

@@ -12,6 +12,21 @@ const CONNECTING = 0;
 const OPEN = 1;
 const CLOSED = 2;
 
+/** A loss, or the end: `status` is the HTTP status that said so, 0 if none did. Optional, so that who takes an EventSource takes this too. */
+export type TidewireErrorEvent = Event & { status?: number };
+
+type Handler<E> = ((event: E) => any) | null;
+
+type Listener<E> = (this: TidewireSource, event: E) => any;
+
+export interface TidewireSource {
+  addEventListener(type: "open", listener: Listener<Event>, options?: boolean | AddEventListenerOptions): void;
+  addEventListener(type: "error", listener: Listener<TidewireErrorEvent>, options?: boolean | AddEventListenerOptions): void;
+  addEventListener(type: string, listener: Listener<MessageEvent>, options?: boolean | AddEventListenerOptions): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener(type: string, listener: Listener<any> | EventListenerObject, options?: boolean | EventListenerOptions): void;
+}
+
 /** An EventSource that does not miss events. */
 export class TidewireSource extends Target {
   declare static readonly CONNECTING: 0;
@@ -21,12 +36,11 @@ export class TidewireSource extends Target {
   declare readonly OPEN: 1;
   declare readonly CLOSED: 2;
 
-  declare onopen: ((event: Event) => any) | null;
-  declare onmessage: ((event: MessageEvent) => any) | null;
-  /** `event.status` is the HTTP status that ended the attempt, 0 if none did. */
-  declare onerror: ((event: Event & { status: number }) => any) | null;
+  declare onopen: Handler<Event>;
+  declare onmessage: Handler<MessageEvent>;
+  declare onerror: Handler<TidewireErrorEvent>;
   /** Events were lost before they could be read: `JSON.parse(event.data).reason` says why. */
-  declare ongap: ((event: MessageEvent) => any) | null;
+  declare ongap: Handler<MessageEvent>;
 
   readonly url: string;
   readonly withCredentials: boolean;
