@@ -52,7 +52,7 @@ pub struct ConnectOptions {
     /// How large the head of an answer may be. Default 64 KiB.
     pub head_bytes_max: u32,
     /// How long a connection may be idle before the system asks the other side whether it is still there (TCP keep-alive, then every
-    /// 15 s). One whose other side has vanished without a word is lost after a few of these, also without
+    /// 15 s). One whose other side has vanished without a word is lost after three of these, also without
     /// [`Options::silence_max`](crate::Options::silence_max), which notices sooner. Default 45 s; `None`: never.
     pub keepalive_after: Option<Duration>,
 }

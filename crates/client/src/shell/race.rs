@@ -19,6 +19,8 @@ const NEXT_AFTER: Duration = Duration::from_millis(250);
 
 /// What comes after the first question of a keep-alive.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How many of them stay without an answer until nobody is there.
+const KEEPALIVE_MAX: u32 = 3;
 
 /// Connects to the host and port of a URL.
 pub(super) async fn connect(url: &Url, keepalive_after: Option<Duration>) -> io::Result<TcpStream> {
@@ -35,7 +37,8 @@ pub(super) async fn connect(url: &Url, keepalive_after: Option<Duration>) -> io:
     if let Some(after) = keepalive_after {
         let asks = TcpKeepalive::new()
             .with_time(after)
-            .with_interval(KEEPALIVE_EVERY);
+            .with_interval(KEEPALIVE_EVERY)
+            .with_retries(KEEPALIVE_MAX);
         // A system that cannot is one where a vanished server is noticed later, or by its silence.
         let _ = SockRef::from(&socket).set_tcp_keepalive(&asks);
     }
