@@ -93,6 +93,20 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-event", title, detail).because(Reason::BadEvent)
     }
 
+    pub(crate) fn head_too_large(bytes_max: usize) -> Self {
+        let title = "The head is too large";
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            title,
+            format!(
+                "the request's head has more than {bytes_max} bytes (head_bytes_max): send fewer or shorter header lines, and what a \
+                 subscribe asks for in the body of a QUERY"
+            ),
+        )
+        .because(Reason::TooLarge)
+    }
+
     pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         let title = "The request cannot be understood";
         Self::new(StatusCode::BAD_REQUEST, "bad-request", title, detail)

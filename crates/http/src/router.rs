@@ -137,11 +137,27 @@ async fn at_the_door(State(front): State<Front>, request: Request, next: Next) -
     reason = "the answer is written at once, and made for refusals only"
 )]
 pub(crate) fn enter(front: &Front, request: &Parts) -> Result<(), Response> {
-    front.access().admit(request).map_err(|problem| {
+    let admitted = match head_bytes(request) > front.limits().head_bytes_max {
+        true => Err(Problem::head_too_large(front.limits().head_bytes_max)),
+        false => front.access().admit(request),
+    };
+    admitted.map_err(|problem| {
         front.counting().not_admitted.one();
         tracing::info!(why = problem.detail(), "refused");
         problem.into_response()
     })
+}
+
+/// How long a head is as HTTP/1.1 writes it. hyper's own bound is one of its buffer, which takes more if more comes at once.
+fn head_bytes(request: &Parts) -> usize {
+    let target = request
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    let line = request.method.as_str().len() + target.len() + "  HTTP/1.1\r\n\r\n".len();
+    let lines = request.headers.iter();
+    let lines = lines.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    line + lines.sum::<usize>()
 }
 
 /// What is done with every answer.

@@ -25,6 +25,7 @@ mod revoking;
 mod secrecy;
 mod server;
 mod signed;
+mod smuggling;
 mod subscribing;
 mod tls;
 mod troubles;
