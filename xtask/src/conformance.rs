@@ -26,7 +26,7 @@ use self::hubs::{Hub, Kind};
 use self::options::{Options, Whom};
 use self::report::Verdict;
 use self::run::{Outcome as Came, Target};
-use self::suite::{Case, Suite};
+use self::suite::{Case, Profile, Suite};
 use crate::Outcome;
 use crate::{install, process};
 
@@ -100,7 +100,10 @@ fn run_with(options: &Options) -> Result<bool, String> {
             return differences::judge(&verdicts, options);
         }
         Whom::Stranger(stranger) => {
-            let target = stranger.target()?;
+            let mut target = stranger.target()?;
+            let profiles = stranger.profiles.iter();
+            let profiles = profiles.filter_map(|name| suite.profiles.get(name));
+            target.has.extend(Profile::lacks(profiles));
             let targets = stranger
                 .profiles
                 .iter()

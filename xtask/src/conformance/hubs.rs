@@ -88,7 +88,11 @@ pub(super) fn start(
         issuer: ISSUER.into(),
         audience: AUDIENCE.into(),
         cookies: Cookies::default(),
-        has: has.iter().map(|name| (*name).to_owned()).collect(),
+        has: has
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(Profile::lacks([profile]))
+            .collect(),
     };
     Ok(Ok(Hub {
         child,

@@ -68,7 +68,10 @@ pub(super) fn run(case: &Case, target: &Target) -> Outcome {
     for need in &case.needs {
         let need = fill(need, &case.variables).unwrap_or_else(|why| why);
         if !target.has.contains(&need) {
-            return Outcome::Skipped(format!("the hub has no `{need}`"));
+            return Outcome::Skipped(match need.strip_prefix("no-") {
+                Some(had) => format!("the hub has `{had}`, by another of its profiles"),
+                None => format!("the hub has no `{need}`"),
+            });
         }
     }
     let mut runner = Runner {

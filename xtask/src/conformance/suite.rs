@@ -47,6 +47,22 @@ pub(super) struct Profile {
     pub(super) life_s: Option<u64>,
 }
 
+impl Profile {
+    /// What a hub in all of these profiles at once has not: `needs` of the cases that show it.
+    pub(super) fn lacks<'a>(profiles: impl IntoIterator<Item = &'a Self>) -> Vec<String> {
+        let (mut presence, mut anonymous) = (false, false);
+        for profile in profiles {
+            presence |= profile.presence;
+            anonymous |= profile.anonymous;
+        }
+        [("no-presence", presence), ("no-anonymous", anonymous)]
+            .into_iter()
+            .filter(|(_, has)| !has)
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+}
+
 /// One case, its rows laid out: what is sent and what must come.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
