@@ -82,7 +82,7 @@ pub(crate) const CHECKS: [(Check, Test); 11] = [
     (Check::Critical, |case| case.critical()),
     (Check::Type, |case| case.access_token()),
     (Check::Issuer, |case| case.set().map(drop)),
-    (Check::Key, |case| case.key()),
+    (Check::Key, |case| case.key().map(drop)),
     (Check::Signature, |case| case.signature()),
     (Check::Claims, |case| {
         case.claims.as_ref().map(drop).map_err(Clone::clone)
@@ -185,8 +185,8 @@ impl<'a> Case<'a> {
     }
 
     /// RFC 8725, section 3.1: the keys say which algorithm, never the token; and what stands in its `jwk`, `jku`, `x5c` or `x5u`
-    /// is nobody's business.
-    fn key(&self) -> Result<(), Refusal> {
+    /// is nobody's business. Says which algorithm that is.
+    fn key(&self) -> Result<Algorithm, Refusal> {
         let (set, kid) = (self.set()?, self.jws.key_id()?);
         let name = self.jws.algorithm()?;
         if set.named(kid).next().is_none() {
@@ -199,26 +199,18 @@ impl<'a> Case<'a> {
                 kid: kid.map(shown),
             });
         }
-        let fits = |algorithm| set.candidates(kid, algorithm).next().is_some();
-        match name.parse().is_ok_and(fits) {
-            true => Ok(()),
-            false => {
-                let none = Algorithms::default();
-                Err(Refusal::Algorithm {
-                    token: shown(name),
-                    keys: set.named(kid).fold(none, |all, key| all.or(key.algorithms)),
-                })
+        let fits = |algorithm: &Algorithm| set.candidates(kid, *algorithm).next().is_some();
+        name.parse().ok().filter(fits).ok_or_else(|| {
+            let none = Algorithms::default();
+            Refusal::Algorithm {
+                token: shown(name),
+                keys: set.named(kid).fold(none, |all, key| all.or(key.algorithms)),
             }
-        }
+        })
     }
 
     pub(crate) fn signature(&self) -> Result<(), Refusal> {
-        self.key()?;
-        let algorithm: Algorithm = self
-            .jws
-            .algorithm()?
-            .parse()
-            .map_err(|_| Refusal::Signature)?;
+        let algorithm = self.key()?;
         let mut outcome = Err(Refusal::Signature);
         for key in self.set()?.candidates(self.jws.key_id()?, algorithm) {
             outcome = signature::check(self.jws.signed, self.jws.signature, key, algorithm);

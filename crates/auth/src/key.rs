@@ -321,12 +321,6 @@ impl Key {
         self
     }
 
-    /// Whether it can sign.
-    #[must_use]
-    pub fn can_sign(&self) -> bool {
-        self.private.is_some() || matches!(self.material, Material::Secret(_))
-    }
-
     /// Whether it is a secret that both sides share: one that must never come from where others can read it.
     #[must_use]
     pub fn is_shared_secret(&self) -> bool {

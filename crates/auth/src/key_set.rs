@@ -73,29 +73,6 @@ impl KeySet {
         Ok(set)
     }
 
-    /// Without shared secrets, which count as skipped: a set that came from where others can read it must not hold any, or they
-    /// could sign.
-    #[must_use]
-    pub fn without_secrets(mut self) -> Self {
-        let before = self.keys.len();
-        self.keys.retain(|key| !key.is_shared_secret());
-        self.skipped += before - self.keys.len();
-        self
-    }
-
-    /// The keys of both, as many as a set may have.
-    ///
-    /// # Errors
-    /// If there are more.
-    pub fn with(mut self, other: Self) -> Result<Self, KeyError> {
-        self.keys.extend(other.keys);
-        self.skipped += other.skipped;
-        match self.keys.len() {
-            0..=KEYS_PER_SET_MAX => Ok(self),
-            _ => Err(KeyError::Keys),
-        }
-    }
-
     /// The keys.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter()

@@ -129,10 +129,10 @@ fn nothing_signed_is_nothing_good() {
 /// A `kid` chooses among the trusted keys and does nothing else.
 #[test]
 fn a_kid_is_a_hint_and_no_more() {
-    let other = Key::hmac(b"the other key's secret, of no use", Algorithm::Hs256).unwrap();
-    let set = KeySet::from(key().with_id("mine"))
-        .with(other.with_id("other").into())
-        .unwrap();
+    let set = set_of(&[
+        ("mine", SECRET),
+        ("other", b"the other key's secret, of no use"),
+    ]);
     let legacy = of_role(set.clone());
     let long = "k".repeat(10_000);
     let unknown = |kid: &str| {

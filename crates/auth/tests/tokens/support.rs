@@ -94,6 +94,22 @@ pub(crate) fn pair(kind: &str) -> (Signer, Key) {
     }
 }
 
+/// A set of these secrets, by their names, and of the test's RSA key.
+pub(crate) fn set_of(secrets: &[(&str, &[u8])]) -> KeySet {
+    let secret = |(name, secret): &(&str, &[u8])| {
+        let mut jwk = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(secret), "alg": "HS256" });
+        if !name.is_empty() {
+            jwk["kid"] = (*name).into();
+        }
+        jwk
+    };
+    let secrets = secrets.iter().map(secret);
+    let rsa = pair("rsa").1.with_id("rsa");
+    // A key that cannot fit costs nothing.
+    let keys: Vec<Value> = secrets.chain(rsa.to_jwk()).collect();
+    KeySet::parse_jwks(json!({ "keys": keys }).to_string()).unwrap()
+}
+
 /// The bytes in a PEM file of one block.
 pub(crate) fn unarmoured(pem: &[u8]) -> Vec<u8> {
     let lines = std::str::from_utf8(pem).unwrap().lines();
