@@ -15,6 +15,16 @@ pub enum Matcher {
 }
 
 impl Matcher {
+    /// As it is asked for: a topic, a pattern's text, or `*`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Any => "*",
+            Self::Exact(topic) => topic.as_str(),
+            Self::Pattern(pattern) => pattern.as_str(),
+        }
+    }
+
     /// Whether it matches this topic.
     #[must_use]
     pub fn accepts(&self, topic: &[u8]) -> bool {

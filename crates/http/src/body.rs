@@ -1,9 +1,12 @@
-//! A whole body, bounded in bytes and in time.
+//! A whole body, bounded in bytes and in time; and answers whose bodies nobody keeps.
 
 use std::ops::ControlFlow;
 
 use axum::body::Body;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http_body_util::BodyExt;
+use serde_json::Value;
 
 use crate::front::Front;
 use crate::problem::Problem;
@@ -11,6 +14,20 @@ use crate::problem::Problem;
 /// How much of a body that is too large is read and dropped, so that a client which writes before it reads sees the answer
 /// and not a reset, in bytes.
 const DROPPED_BYTES_MAX: usize = 8 << 20;
+
+/// An answer that no cache keeps.
+pub(crate) fn unkept(content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A document that no cache keeps.
+pub(crate) fn json(document: &Value) -> Response {
+    unkept("application/json", format!("{document}\n"))
+}
 
 /// Reads it. `limit` names the setting that bounds it.
 pub(crate) async fn collect(

@@ -78,7 +78,7 @@ counters! {
     taken_over,
     /// Streams that began with a gap.
     gaps,
-    /// Subscribes refused for now, by status 503.
+    /// Subscribes refused for now, by status 429 or 503.
     refused,
     /// Subscribes refused for now, by a stream that ends at once: a browser's EventSource tries that again.
     refused_softly,

@@ -1,8 +1,9 @@
-//! The Date of answers that hyper does not write.
+//! Times as others read them: the Date of answers that hyper does not write, and RFC 3339.
 
 use std::cell::RefCell;
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The length of every such date.
 pub(crate) const DATE_BYTES: usize = 29;
@@ -19,6 +20,15 @@ pub(crate) fn http_date(now_ms: u64) -> [u8; DATE_BYTES] {
         }
         last.1
     })
+}
+
+/// RFC 3339, in UTC, with as many digits of the second as it takes.
+pub(crate) fn rfc3339(time_ms: u64) -> String {
+    let nanos = i128::from(time_ms) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
 }
 
 fn written(second: u64) -> [u8; DATE_BYTES] {

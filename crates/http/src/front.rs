@@ -351,6 +351,14 @@ impl Front {
             || !settings.trusted_proxies.is_empty()
     }
 
+    /// Whose private events a stream on this grant may tell.
+    pub(crate) fn readable(&self, grant: &tidewire_core::Grant) -> MatcherSet {
+        match self.presence() {
+            Some(presence) => presence.readable(grant),
+            None => grant.private.clone(),
+        }
+    }
+
     pub(crate) fn ready_heads(&self) -> &ReadyHeads {
         &self.0.ready
     }

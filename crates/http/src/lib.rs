@@ -38,6 +38,7 @@ mod reader;
 mod refusal;
 mod revocations;
 mod router;
+mod said;
 mod serve;
 mod signed;
 mod site;

@@ -18,7 +18,7 @@ use crate::ask::Ask;
 use crate::counters::Reason;
 use crate::front::{Front, random_u64};
 use crate::problem::Problem;
-use crate::stream::in_shard_time;
+use crate::stream::ends_ms;
 use crate::streams::Post;
 
 /// A page that has grown to this many bytes is answered, in bytes.
@@ -128,9 +128,7 @@ async fn wait(front: &Front, filter: &Filter, from: Position, deadline: Instant,
         form: Form::Ndjson,
         checkpoint: Checkpoint::Off,
         stream: String::new(),
-        ends_ms: grant
-            .expires_ms
-            .map(|ends_ms| in_shard_time(front, ends_ms)),
+        ends_ms: ends_ms(front, grant),
         marks: front.streams().marks_of(grant),
         seen_as: 0,
     };

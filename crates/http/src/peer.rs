@@ -1,6 +1,6 @@
 //! The far end of a request's connection, and what the connection is made of.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::Version;
 use http::request::Parts;
@@ -46,4 +46,12 @@ pub(crate) struct Peer {
     /// `None` if the system does not know it any more.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) is_tls: bool,
+}
+
+impl Peer {
+    /// The client's address, as the connection or trusted hops tell it; one of IPv4 however it is written.
+    pub(crate) fn ip_of(request: &Parts) -> Option<IpAddr> {
+        let address = request.extensions.get::<Self>()?.address?;
+        Some(address.ip().to_canonical())
+    }
 }

@@ -8,7 +8,6 @@ mod streams;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use crate::front::random_u64;
 use crate::limits::Limits;
 use crate::peer::Peer;
 use crate::problem::Problem;
+use crate::said::Said;
 pub(crate) use streams::{Claim, Held};
 use streams::{Full, Streams};
 
@@ -144,8 +144,8 @@ impl Rates {
     }
 
     fn address(&self, request: &Parts) -> Option<u64> {
-        let address = request.extensions.get::<Peer>()?.address?;
-        Some(self.hasher.hash_one((2_u8, site(address.ip()))))
+        let address = Peer::ip_of(request)?;
+        Some(self.hasher.hash_one((2_u8, site(address))))
     }
 
     /// Counts one more stream, if there may be one. Who has no subject counts by address alone.
@@ -301,26 +301,6 @@ impl Publishes {
         bucket.bytes -= bytes as f64;
         let owed = |have: f64, rate: Option<f64>| rate.map_or(0.0, |rate| (-have / rate).max(0.0));
         owed(bucket.events, self.events_per_s).max(owed(bucket.bytes, self.bytes_per_s))
-    }
-}
-
-/// Says at most one line a second of refusals: whoever is refused chooses how many there are.
-#[derive(Debug, Default)]
-pub(crate) struct Said {
-    last: Mutex<Option<Instant>>,
-    unsaid: AtomicU64,
-}
-
-impl Said {
-    /// Whether one may be said now; with how many were not since the last.
-    pub(crate) fn may_say(&self) -> Option<u64> {
-        let mut last = lock(&self.last);
-        if last.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
-            self.unsaid.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        *last = Some(Instant::now());
-        Some(self.unsaid.swap(0, Ordering::Relaxed))
     }
 }
 

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
 use serde_json::json;
 
+use crate::body;
 use crate::counters::Reason;
 use crate::front::Front;
 use crate::place::HUB_PATH;
@@ -27,7 +28,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 pub(crate) async fn healthz() -> Response {
-    text("application/json", "{\"status\":\"ok\"}\n")
+    body::unkept("application/json", "{\"status\":\"ok\"}\n")
 }
 
 pub(crate) async fn readyz(State(front): State<Front>) -> Response {
@@ -37,7 +38,7 @@ pub(crate) async fn readyz(State(front): State<Front>) -> Response {
             .into_response();
     }
     match front.log().health() {
-        Ok(()) => text("application/json", "{\"status\":\"ok\"}\n"),
+        Ok(()) => body::unkept("application/json", "{\"status\":\"ok\"}\n"),
         Err(error) => {
             Problem::unavailable(format!("events cannot be stored: {error}")).into_response()
         }
@@ -56,10 +57,10 @@ pub(crate) async fn health(State(front): State<Front>, Path(probe): Path<String>
         _ => return Problem::not_on_admin().into_response(),
     };
     let Err(error) = answer else {
-        return text("application/json", "{\"status\":\"ok\"}\n");
+        return body::unkept("application/json", "{\"status\":\"ok\"}\n");
     };
     let document = json!({ "status": "error", "error": error });
-    let mut response = text("application/json", format!("{document}\n"));
+    let mut response = body::unkept("application/json", format!("{document}\n"));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
 }
@@ -74,8 +75,8 @@ pub(crate) async fn health_of(
 
 pub(crate) async fn openapi(State(front): State<Front>) -> Response {
     match front.place().path() {
-        HUB_PATH => text("application/json", OPENAPI),
-        path => text("application/json", OPENAPI.replace(HUB_PATH, path)),
+        HUB_PATH => body::unkept("application/json", OPENAPI),
+        path => body::unkept("application/json", OPENAPI.replace(HUB_PATH, path)),
     }
 }
 
@@ -101,15 +102,7 @@ pub(crate) async fn metadata(State(front): State<Front>, request: Request) -> Re
     if front.presence().is_some() {
         document["mercure_subscriptions"] = true.into();
     }
-    text("application/json", format!("{document}\n"))
-}
-
-fn text(content_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    body::unkept("application/json", format!("{document}\n"))
 }
 
 /// A file of the page, if the path names one.

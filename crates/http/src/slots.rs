@@ -106,7 +106,10 @@ impl Slots {
 
     pub(crate) fn kind(&self, form: Form, transport: Transport) -> &Arc<Kind> {
         // Both dialects of the event stream are one form to whoever counts.
-        &self.kinds[form.but_for_presence() as usize][transport as usize]
+        let form = FORMS
+            .iter()
+            .position(|known| *known == form.but_for_presence());
+        &self.kinds[form.expect("every form is listed")][transport as usize]
     }
 
     /// Pages that wait.

@@ -242,10 +242,7 @@ async fn begin<P>(
         .await?;
     let filter = Filter {
         routing: ask.routing.clone(),
-        private: match front.presence() {
-            Some(presence) => presence.readable(grant),
-            None => grant.private.clone(),
-        },
+        private: front.readable(grant),
     };
     let headers = stream_headers(front, &ask, &located);
     if request.method == Method::HEAD {
@@ -368,17 +365,16 @@ fn subscription(
         checkpoint: ask.checkpoint,
         // Its shard names it.
         stream: String::new(),
-        ends_ms: grant
-            .expires_ms
-            .map(|ends_ms| in_shard_time(front, ends_ms)),
+        ends_ms: ends_ms(front, grant),
         marks: front.streams().marks_of(grant),
         seen_as: 0,
     }
 }
 
-/// A time of day on the shards' clock.
-pub(crate) fn in_shard_time(front: &Front, time_ms: u64) -> u64 {
-    now_ms().saturating_add(time_ms.saturating_sub(front.now_ms()))
+/// When a stream on this grant ends, by the shards' clock.
+pub(crate) fn ends_ms(front: &Front, grant: &Grant) -> Option<u64> {
+    let left_ms = grant.expires_ms?.saturating_sub(front.now_ms());
+    Some(now_ms().saturating_add(left_ms))
 }
 
 /// The first frames: a comment at once, so that the browser sees an open stream and proxies let go; padding if it was asked for.

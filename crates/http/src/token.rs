@@ -58,21 +58,7 @@ pub(crate) async fn grant_unspent(
     let presented = presented(request, manner, query, cookie_name).map_err(|problem| {
         in_dialect(front, request, problem, manner.of_answer(Dialect::Modern))
     })?;
-    // mercure.md, 0.13: what only reads needs no such check; whoever may read the answer is the browser's to see to.
-    if !is_safe(request) {
-        let in_cookie = presented.is_some_and(|presented| presented.from == Carrier::Cookie);
-        // Any cookie may be what the hook knows somebody by.
-        let by_cookie = in_cookie || front.hook().is_some() && request.headers.contains_key(COOKIE);
-        let by_header = presented.is_some_and(|presented| presented.from == Carrier::Header);
-        // Scripts of other origins cannot add this header without a preflight, which asks `cors_origins`. Anybody's form can have a
-        // token in its URL, whatever it is worth, and the browser adds cookies, which a hook may look at.
-        if !by_header {
-            front
-                .access()
-                .admit_change(request, by_cookie)
-                .inspect_err(|_| front.counting().not_admitted.one())?;
-        }
-    }
+    admit_page(front, request, presented)?;
     // Only a modern token is for somebody.
     let audience = match presented.is_some() && front.keyring().has_issuers() {
         true => front.place().resource(request),
@@ -88,22 +74,31 @@ pub(crate) async fn grant_unspent(
     decided(front, request, &question, query)
         .await
         .and_then(|grant| in_force(front, &question, grant))
-        .map_err(|denied| {
-            let (problem, dialect) = match &denied {
-                No::Token(refusal) => {
-                    let dialect = dialect_of(&question, &front.keys());
-                    (Problem::refused(refusal), dialect)
-                }
-                No::Keys(unfetched) => (Problem::keys_unfetched(unfetched), Dialect::Modern),
-                No::Hook(refusal) => {
-                    let problem = Problem::hook(refusal, presented.is_some());
-                    (problem, Dialect::Modern)
-                }
-                No::Page(problem) => (problem.clone(), Dialect::Modern),
-            };
-            let dialect = manner.of_answer(dialect);
-            refused(front, request, role, problem, dialect)
+        .map_err(|no| {
+            let (problem, dialect) = no.told(front, &question);
+            refused(front, request, role, problem, manner.of_answer(dialect))
         })
+}
+
+/// mercure.md, 0.13: whose page sent what changes something. What only reads needs no such check; whoever may read the answer is the
+/// browser's to see to.
+fn admit_page(
+    front: &Front,
+    request: &Parts,
+    presented: Option<Presented<'_>>,
+) -> Result<(), Problem> {
+    let is_from = |carrier| presented.is_some_and(|presented| presented.from == carrier);
+    // Scripts of other origins cannot add this header without a preflight, which asks `cors_origins`. Anybody's form can have a
+    // token in its URL, whatever it is worth, and the browser adds cookies, which a hook may look at.
+    if is_safe(request) || is_from(Carrier::Header) {
+        return Ok(());
+    }
+    // Any cookie may be what the hook knows somebody by.
+    let by_any = front.hook().is_some() && request.headers.contains_key(COOKIE);
+    let admitted = front
+        .access()
+        .admit_change(request, by_any || is_from(Carrier::Cookie));
+    admitted.inspect_err(|_| front.counting().not_admitted.one())
 }
 
 /// What somebody is told who may not: counted, logged under an id, without what is not for strangers, in the dialect of the request.
@@ -131,6 +126,24 @@ enum No {
     Hook(HookRefusal),
     /// A page that may not.
     Page(Problem),
+}
+
+impl No {
+    /// In words, and in which dialect they are if the request shows none.
+    fn told(self, front: &Front, question: &Question<'_>) -> (Problem, Dialect) {
+        match self {
+            Self::Token(refusal) => {
+                let dialect = dialect_of(question, &front.keys());
+                (Problem::refused(&refusal), dialect)
+            }
+            Self::Keys(unfetched) => (Problem::keys_unfetched(&unfetched), Dialect::Modern),
+            Self::Hook(refusal) => {
+                let problem = Problem::hook(&refusal, question.presented.is_some());
+                (problem, Dialect::Modern)
+            }
+            Self::Page(problem) => (problem, Dialect::Modern),
+        }
+    }
 }
 
 /// Whoever said yes: nobody has taken it back since.

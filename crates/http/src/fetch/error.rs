@@ -5,6 +5,8 @@ use std::fmt;
 
 use http::StatusCode;
 
+use crate::counters::Count;
+
 /// Why an address is none that the hub makes requests to. Its operator's to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,19 +89,36 @@ impl FetchError {
             Self::Content(_) => "content",
         }
     }
+}
 
-    /// Every word there is.
-    pub(crate) const WORDS: [&'static str; 9] = [
-        "url",
-        "connect",
-        "tls",
-        "timeout",
-        "broken",
-        "status",
-        "too_large",
-        "redirect",
-        "content",
-    ];
+/// Every word there is.
+const WORDS: [&str; 9] = [
+    "url",
+    "connect",
+    "tls",
+    "timeout",
+    "broken",
+    "status",
+    "too_large",
+    "redirect",
+    "content",
+];
+
+/// How many fetches failed, by their errors' words.
+#[derive(Debug, Default)]
+pub(crate) struct Failures([Count; WORDS.len()]);
+
+impl Failures {
+    pub(crate) fn one(&self, error: &FetchError) {
+        let word = error.word();
+        let at = WORDS.iter().position(|known| *known == word);
+        self.0[at.expect("every error has its word")].one();
+    }
+
+    /// Of each word, how many.
+    pub(crate) fn now(&self) -> [(&'static str, u64); WORDS.len()] {
+        std::array::from_fn(|at| (WORDS[at], self.0[at].now()))
+    }
 }
 
 /// An error and what it comes from, in one line.

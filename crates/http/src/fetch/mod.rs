@@ -25,8 +25,8 @@ use url::Url;
 use crate::access;
 use crate::tls::{PemError, pem};
 use connect::Connector;
-pub(crate) use error::FetchError;
 pub use error::RemoteUrlError;
+pub(crate) use error::{Failures, FetchError};
 
 /// How long a connection is kept for the next request.
 const IDLE_MAX: Duration = Duration::from_secs(30);

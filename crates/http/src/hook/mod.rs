@@ -16,7 +16,6 @@ mod kept;
 mod question;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,16 +28,15 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::counters::{Count, Latency};
-use crate::fetch::{Bounds, FetchError, Fetched, Fetcher, RemoteUrl, max_age_s};
+use crate::fetch::{Bounds, Failures, FetchError, Fetched, Fetcher, RemoteUrl, max_age_s};
 use crate::keys::Denied;
+use crate::said::Said;
 use answer::Answer;
 use kept::{Found, Kept};
 pub(crate) use question::Asked;
 
 /// The longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// One line in the log for all that fails within so long, in milliseconds.
-const TELL_EVERY_MS: u64 = 1_000;
 
 /// Whom to ask what a request may do, and how.
 #[derive(Clone, Debug)]
@@ -173,8 +171,8 @@ struct Inner {
     places: Semaphore,
     kept: Kept<Arc<Outcome>>,
     counting: HookCounting,
-    /// When a failure was last told, in milliseconds since 1970.
-    told_ms: AtomicU64,
+    /// Each request would say again that the backend cannot be asked.
+    said: Said,
 }
 
 /// What a hook counts.
@@ -183,8 +181,7 @@ pub(crate) struct HookCounting {
     pub(crate) allowed: Count,
     /// Answers that were refusals.
     pub(crate) denied: Count,
-    /// By [`FetchError::WORDS`].
-    pub(crate) failed: [Count; FetchError::WORDS.len()],
+    pub(crate) failed: Failures,
     /// Refused without a call.
     pub(crate) busy: Count,
     /// Answered by what was kept.
@@ -202,7 +199,7 @@ impl Hook {
             settings,
             fetcher,
             counting: HookCounting::default(),
-            told_ms: AtomicU64::new(0),
+            said: Said::default(),
         }))
     }
 
@@ -240,7 +237,7 @@ impl Hook {
             }
             Found::Busy => {
                 inner.counting.busy.one();
-                inner.tell(now_ms, "more requests wait for it than may");
+                inner.tell("more requests wait for it than may");
                 return Err(HookRefusal::Busy);
             }
             Found::Running(running) => {
@@ -326,10 +323,8 @@ impl Inner {
                 (outcome, (!keep.is_zero()).then_some(keep))
             }
             Err(error) => {
-                let word = error.word();
-                let at = FetchError::WORDS.iter().position(|known| *known == word);
-                self.counting.failed[at.expect("every error has its word")].one();
-                self.tell(now_ms, &error.to_string());
+                self.counting.failed.one(&error);
+                self.tell(&error.to_string());
                 (Outcome::Failed, None)
             }
         }
@@ -355,18 +350,9 @@ impl Inner {
         }
     }
 
-    /// Says once in a while that the backend cannot be asked: each request would say it again.
-    fn tell(&self, now_ms: u64, why: &str) {
-        let told_ms = self.told_ms.load(Ordering::Relaxed);
-        let is_due = now_ms.abs_diff(told_ms) >= TELL_EVERY_MS;
-        let order = Ordering::Relaxed;
-        if is_due
-            && self
-                .told_ms
-                .compare_exchange(told_ms, now_ms, order, order)
-                .is_ok()
-        {
-            tracing::warn!(url = %self.settings.url, why, "the authorization hook fails; requests are refused");
+    fn tell(&self, why: &str) {
+        if let Some(unsaid) = self.said.may_say() {
+            tracing::warn!(url = %self.settings.url, why, unsaid, "the authorization hook fails; requests are refused");
         }
     }
 }

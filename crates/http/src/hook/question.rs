@@ -63,7 +63,7 @@ impl<'a> Asked<'a> {
             topics: topics(role, request, query),
             token: question.presented.map(|presented| presented.token),
             cookie: joined(request, &COOKIE),
-            address: address(request),
+            address: Peer::ip_of(request),
             method: request.method.as_str(),
             path: request.uri.path(),
             origin: joined(request, &ORIGIN),
@@ -116,12 +116,6 @@ fn topics(role: Role, request: &Parts, query: &Pairs) -> Vec<AskedTopic> {
         _ => None,
     });
     named.collect()
-}
-
-/// Whose connection it is.
-fn address(request: &Parts) -> Option<IpAddr> {
-    let peer = request.extensions.get::<Peer>()?;
-    Some(peer.address?.ip().to_canonical())
 }
 
 /// RFC 6265, section 5.4, and RFC 9113, section 8.2.3: HTTP/2 may send cookies one by one.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::source::{Source, Turn};
 use super::{FetchedKeys, KeySource, KeysFrom, KeysOf};
 use crate::counters::{Latency, Observed};
-use crate::fetch::{FetchError, Fetcher};
+use crate::fetch::{Failures, Fetcher};
 
 /// Why a request may not do what it asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,15 +188,17 @@ impl Keyring {
     }
 
     /// How many fetches had which outcome.
-    pub(crate) fn fetched(&self) -> [(&'static str, u64); 1 + FetchError::WORDS.len()] {
-        let sum = |count: &dyn Fn(&Source) -> u64| self.0.sources.iter().map(count).sum();
-        std::array::from_fn(|at| match at {
-            0 => ("ok", sum(&|source| source.fetched.now())),
-            at => {
-                let failed = |source: &Source| source.failed[at - 1].now();
-                (FetchError::WORDS[at - 1], sum(&failed))
+    pub(crate) fn fetched(&self) -> Vec<(&'static str, u64)> {
+        let sources = &self.0.sources;
+        let good = sources.iter().map(|source| source.fetched.now()).sum();
+        let mut all = vec![("ok", good)];
+        all.extend(Failures::default().now());
+        for source in sources {
+            for ((_, sum), (_, count)) in all[1..].iter_mut().zip(source.failed.now()) {
+                *sum += count;
             }
-        })
+        }
+        all
     }
 
     /// How long they took.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{FetchedKeys, KeySource, KeysFrom, KeysOf, Roles, discovery};
 use crate::counters::Count;
-use crate::fetch::{Bounds, FetchError, Fetcher, max_age_s};
+use crate::fetch::{Bounds, Failures, FetchError, Fetcher, max_age_s};
 use crate::front::random_u64;
 
 /// The longest pause between two tries at a source that fails.
@@ -24,7 +24,7 @@ pub(super) struct Source {
     /// Told whenever a fetch is settled: what is due may be due sooner now.
     pub(super) settled: Arc<Notify>,
     pub(super) fetched: Count,
-    pub(super) failed: [Count; FetchError::WORDS.len()],
+    pub(super) failed: Failures,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ impl Source {
             state: Mutex::default(),
             settled: Arc::default(),
             fetched: Count::default(),
-            failed: Default::default(),
+            failed: Failures::default(),
         }
     }
 
@@ -182,7 +182,7 @@ impl Source {
                 is_new
             }
             Err(error) => {
-                self.count_failure(&error);
+                self.failed.one(&error);
                 let mut state = self.state();
                 state.failures = state.failures.saturating_add(1);
                 let doubled = settings.refetch_floor * 2u32.pow(state.failures.min(10) - 1);
@@ -194,12 +194,6 @@ impl Source {
                 false
             }
         }
-    }
-
-    fn count_failure(&self, error: &FetchError) {
-        let word = error.word();
-        let at = FetchError::WORDS.iter().position(|known| *known == word);
-        self.failed[at.expect("every error has its word")].one();
     }
 
     fn tell_fetched(&self, keys: &KeySet, is_new: bool, was_down: u32) {
@@ -339,6 +333,14 @@ mod tests {
         assert!(!source.settle(Err(FetchError::Redirects), &settings));
         assert!(source.has_answered());
         assert_eq!((source.failures(), source.fetched.now()), (1, 2));
-        assert_eq!(source.failed.iter().map(Count::now).sum::<u64>(), 2);
+        assert_eq!(
+            source
+                .failed
+                .now()
+                .map(|(_, count)| count)
+                .iter()
+                .sum::<u64>(),
+            2
+        );
     }
 }

@@ -3,7 +3,6 @@
 use prometheus_client::registry::Unit;
 
 use super::page::Page;
-use crate::fetch::FetchError;
 use crate::front::Front;
 use crate::hook::Hook;
 
@@ -64,16 +63,13 @@ fn of_hook(hook: &Hook, page: &mut Page<'_>) -> std::fmt::Result {
         ("denied", counting.denied.now()),
         ("busy", counting.busy.now()),
     ];
-    let failed = FetchError::WORDS
-        .into_iter()
-        .zip(counting.failed.iter().map(|count| count.now()));
     page.counters(
         "tidewire_auth_hook_calls",
         None,
         "Calls to the authorization hook, by what came of them; busy: refused without a call.",
         answered
             .into_iter()
-            .chain(failed)
+            .chain(counting.failed.now())
             .map(|(outcome, count)| ([("outcome", outcome)], count)),
     )?;
     let spared = [

@@ -79,19 +79,18 @@ pub(crate) struct Name {
 impl Name {
     /// `*` is seen before the type is looked at (mercure.md, 2.6), so it has but one name.
     pub(crate) fn of(matcher: &Matcher) -> Option<Self> {
-        let (text, match_type) = match matcher {
-            Matcher::Any => ("*", MatchType::Exact),
-            Matcher::Exact(topic) => (topic.as_str(), MatchType::Exact),
+        let match_type = match matcher {
+            Matcher::Any | Matcher::Exact(_) => MatchType::Exact,
             Matcher::Pattern(pattern) => match pattern.kind() {
-                PatternKind::Template => (pattern.as_str(), MatchType::UriTemplate),
-                PatternKind::Url => (pattern.as_str(), MatchType::UrlPattern),
+                PatternKind::Template => MatchType::UriTemplate,
+                PatternKind::Url => MatchType::UrlPattern,
                 _ => return None,
             },
             // A kind of matcher that has no name yet is nobody's to see.
             _ => return None,
         };
         Some(Self {
-            text: text.into(),
+            text: matcher.as_str().into(),
             match_type,
         })
     }

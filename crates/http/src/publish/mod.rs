@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use tidewire_auth::Role;
 use tidewire_codec::EventId;
@@ -339,7 +339,7 @@ async fn publish_one(
 
 /// mercure.md, 0.8: the id exactly, without a line end.
 pub(crate) fn answer_id(id: String) -> Response {
-    answer("text/plain; charset=utf-8", Body::from(id))
+    body::unkept("text/plain; charset=utf-8", Body::from(id))
 }
 
 /// All or nothing, answered by the ids.
@@ -380,7 +380,7 @@ async fn array(front: &Front, request: &Parts, body: Body) -> Result<Response, P
             .map_err(|error| Problem::append(&error))?,
     };
     let body = serde_json::to_string(&ids).unwrap_or_default();
-    Ok(answer("application/json", Body::from(body + "\n")))
+    Ok(body::unkept("application/json", Body::from(body + "\n")))
 }
 
 async fn ndjson(front: &Front, request: &Parts, body: Body) -> Result<Response, Problem> {
@@ -398,17 +398,9 @@ async fn ndjson(front: &Front, request: &Parts, body: Body) -> Result<Response, 
     };
     let cut = request.extensions.get().cloned();
     let (status, body) = batch::run(front.clone(), publisher, body, all_ids, cut).await;
-    let mut response = answer("application/x-ndjson", body);
+    let mut response = body::unkept("application/x-ndjson", body);
     *response.status_mut() = status;
     Ok(response)
-}
-
-fn answer(content_type: &'static str, body: Body) -> Response {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Appends, and gives the ids that subscribers see, of the events at the indexes that are asked for.

@@ -6,6 +6,7 @@ use tidewire_core::Topic;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::date::rfc3339;
 use crate::problem::Problem;
 
 /// Which tokens, and until when they would be good.
@@ -102,7 +103,6 @@ impl Named {
     /// A revocation as it was asked for.
     pub(super) fn of(revocation: &Revocation) -> Self {
         let mut named = Self {
-            // Up, so that nothing is refused for less long than it is kept.
             until: revocation
                 .until_ms
                 .map(|until_ms| Until::Text(rfc3339(until_ms))),
@@ -120,15 +120,6 @@ impl Named {
         }
         named
     }
-}
-
-/// As RFC 3339 writes it, in UTC.
-pub(super) fn rfc3339(time_ms: u64) -> String {
-    let nanos = i128::from(time_ms) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos)
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
 }
 
 #[cfg(test)]

@@ -8,16 +8,16 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use serde_json::{Value, json};
 use tidewire_auth::{Refusal, Revocation, RevocationError, Role};
 use tidewire_core::{Dialect, Grant};
 
 use super::HubStore;
-use super::body::{Named, Until, rfc3339};
-use crate::body::collect;
+use super::body::{Named, Until};
+use crate::body::{self, collect};
 use crate::counters::Reason;
+use crate::date::rfc3339;
 use crate::front::Front;
 use crate::manner::Manner;
 use crate::problem::Problem;
@@ -138,7 +138,7 @@ async fn try_revoke(
     let (kept, ended) = add(front, revocation).await?;
     let mut document = document(&kept);
     document["ended"] = ended.into();
-    Ok(answer(&document))
+    Ok(body::json(&document))
 }
 
 /// In force first, then kept, then answered: what fails in between has refused somebody too early, never too late.
@@ -189,7 +189,7 @@ fn all(front: &Front) -> Response {
         let in_force = |one: &&Revocation| one.until_ms.is_none_or(|until| until > now_ms);
         kept.set.iter().filter(in_force).map(document).collect()
     };
-    answer(&json!({ "revocations": all }))
+    body::json(&json!({ "revocations": all }))
 }
 
 async fn try_forget(front: &Front, request: &Parts) -> Result<Response, Problem> {
@@ -228,12 +228,4 @@ fn document(revocation: &Revocation) -> Value {
     let mut document = json!(Named::of(revocation));
     document["revoked"] = rfc3339(revocation.revoked_ms).into();
     document
-}
-
-fn answer(document: &Value) -> Response {
-    let mut response = Response::new(Body::from(format!("{document}\n")));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use serde::Deserialize;
 use serde_json::json;
@@ -16,7 +15,7 @@ use tidewire_core::{Grant, Matcher, MatcherSet, Patterns};
 use url::Url;
 
 use crate::ask::{self, Path};
-use crate::body::collect;
+use crate::body::{self, collect};
 use crate::front::{Front, random};
 use crate::manner::Manner;
 use crate::problem::Problem;
@@ -100,7 +99,7 @@ impl Wanted {
         };
         let topics = self.topics(front, &path)?;
         if let Some(beyond) = topics.iter().find(|one| !covers(&grant.private, one)) {
-            return Err(Problem::topic_not_readable(&name(beyond)));
+            return Err(Problem::topic_not_readable(beyond.as_str()));
         }
         Ok(SignedUrl {
             expires_ms: expires_ms(front, grant, self.expires_in)?,
@@ -180,14 +179,6 @@ fn covers(granted: &MatcherSet, wanted: &Matcher) -> bool {
     }
 }
 
-fn name(matcher: &Matcher) -> String {
-    match matcher {
-        Matcher::Exact(topic) => topic.to_string(),
-        Matcher::Pattern(pattern) => pattern.as_str().to_owned(),
-        _ => "*".to_owned(),
-    }
-}
-
 /// In whole seconds, never later than the token.
 fn expires_ms(front: &Front, grant: &Grant, wanted_s: Option<u64>) -> Result<u64, Problem> {
     let now_ms = front.now_ms();
@@ -245,9 +236,5 @@ fn answer(front: &Front, url: &SignedUrl, key: &UrlKey) -> Result<Response, Prob
         "url": front.place().outward(&signed),
         "expires": url.expires_ms / 1000,
     });
-    let mut response = Response::new(Body::from(format!("{document}\n")));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(body::json(&document))
 }

@@ -86,13 +86,12 @@ fn verified(
     };
     let parameters: Vec<(&str, &str)> = query.iter().collect();
     let origin = origin(front, request);
-    let peer = request.extensions.get::<Peer>();
     let question = UrlQuestion {
         path,
         topic: topic.as_deref(),
         parameters: &parameters,
         origin: origin.as_deref(),
-        address: peer.and_then(|peer| Some(peer.address?.ip())),
+        address: Peer::ip_of(request),
         now_ms: front.now_ms(),
     };
     verify(&question, key, front.patterns()).map_err(|refusal| Problem::refused(&refusal))

@@ -8,17 +8,14 @@ use tidewire_engine::Revised;
 pub(super) fn names(set: &MatcherSet) -> Value {
     let mut members = Map::new();
     for matcher in set.iter() {
-        let (member, text) = match matcher {
-            Matcher::Exact(topic) => ("topics", topic.to_string()),
-            Matcher::Pattern(pattern) => match pattern.kind() {
-                PatternKind::Template => ("topic", pattern.as_str().to_owned()),
-                _ => ("match_urlpattern", pattern.as_str().to_owned()),
-            },
-            _ => ("topics", "*".to_owned()),
+        let member = match matcher {
+            Matcher::Pattern(pattern) if pattern.kind() == PatternKind::Template => "topic",
+            Matcher::Pattern(_) => "match_urlpattern",
+            _ => "topics",
         };
         let list = members.entry(member).or_insert_with(|| json!([]));
         if let Value::Array(list) = list {
-            list.push(text.into());
+            list.push(matcher.as_str().into());
         }
     }
     members.into()

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use tidewire_auth::Role;
 use tidewire_core::Grant;
@@ -18,7 +17,7 @@ use tokio::sync::oneshot;
 use super::answer;
 use super::body::{Kind, Reading};
 use crate::ask;
-use crate::body::collect;
+use crate::body::{self, collect};
 use crate::counters::Reason;
 use crate::front::Front;
 use crate::manner::Manner;
@@ -26,7 +25,7 @@ use crate::problem::Problem;
 use crate::publish::{FORM_TYPE, media_type};
 use crate::query::Pairs;
 use crate::rates::Claim;
-use crate::stream::in_shard_time;
+use crate::stream::ends_ms;
 use crate::token;
 
 /// The methods of a stream.
@@ -75,11 +74,7 @@ async fn revise(front: &Front, request: &Parts, body: Body) -> Result<Response, 
     };
     let mut document = answer::of(&revised, grant.expires_ms);
     document["stream"] = id.into();
-    let mut response = Response::new(Body::from(format!("{document}\n")));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(body::json(&document))
 }
 
 async fn revision(
@@ -109,13 +104,8 @@ async fn revision(
         may_claim: true,
         topics: reading.topics(kind, &bytes)?,
         topics_max: limits.filters_per_stream_max,
-        private: match front.presence() {
-            Some(presence) => presence.readable(grant),
-            None => grant.private.clone(),
-        },
-        ends_ms: grant
-            .expires_ms
-            .map(|ends_ms| in_shard_time(front, ends_ms)),
+        private: front.readable(grant),
+        ends_ms: ends_ms(front, grant),
         marks: front.streams().marks_of(grant),
     })
 }

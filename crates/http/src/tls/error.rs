@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use crate::date::rfc3339;
 
 /// Why there can be no TLS with this certificate and this key. All are the operator's to mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +92,5 @@ impl std::error::Error for TlsError {}
 impl std::error::Error for PemError {}
 
 fn day(ms: u64) -> String {
-    let seconds = i64::try_from(ms / 1000).unwrap_or(i64::MAX);
-    let at = OffsetDateTime::from_unix_timestamp(seconds).ok();
-    at.and_then(|at| at.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "a day that has no name".to_owned())
+    rfc3339(ms / 1000 * 1000)
 }
