@@ -39,6 +39,8 @@ pub(crate) fn connect_with(server: &Server, windows: &Windows) -> Client {
     let runtime = Runtime::new().unwrap();
     let mut builder = Builder::new();
     builder
+        // h2 takes many small frames that are not read yet for an attack; here streams wait on purpose, and share small windows.
+        .data_frame_budget(1 << 30)
         .initial_window_size(windows.stream)
         .initial_connection_window_size(windows.connection);
     let (sender, connection) = runtime.block_on(async {
