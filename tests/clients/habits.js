@@ -10,7 +10,7 @@ import { Road } from "./road.js";
 const PATIENCE_MS = 60_000;
 const PATIENCE_IN_VAIN_MS = 8_000;
 /** `retry` for a long and a short wait. With a jitter of half of it, the long one is still longer than twice the short one. */
-const RETRY_MS = { long: 3_000, short: 100 };
+const RETRY_MS = { long: 4_000, short: 100 };
 /** How long nobody listens. */
 const AWAY_MS = 3_000;
 
@@ -133,6 +133,17 @@ class Trial {
     return Boolean(this.sees(missed));
   }
 
+  /** Whether an event that was cut in the middle is shown, whole, after the next connection. */
+  async mendsTorn() {
+    await this.refresh();
+    const data = "the first half, the second half";
+    this.road.tear = "the second half";
+    const torn = await this.publish(data);
+    await until("the cut", () => !this.road.tear, PATIENCE_MS);
+    if (!await this.hears(PATIENCE_MS)) return false;
+    return this.run.seen.filter(({ id }) => id === torn).at(-1)?.data === data;
+  }
+
   async survivesRefusals() {
     return this.comesBack("absence", async () => {
       await this.road.refuse();
@@ -178,6 +189,7 @@ export async function habits(t, client, hub, browser, wants) {
     found.retry = await trial.honoursRetry(end);
     found.resumes = await trial.resumes(end);
   }
+  if (found.cut && client.framing !== "TLS") found.torn = await trial.mendsTorn();
   found.absence = await trial.survivesRefusals();
   if (!client.framing) {
     found.badGateway = await trial.survives("badGateway", "bad gateway", end);

@@ -47,16 +47,19 @@ describe("everyone else's clients", { skip: NO_BINARY, timeout: 600_000 }, () =>
   before(async () => {
     const browser = NO_BROWSER ? undefined : await openBrowser(context);
     const [quiet, restarted] = await Promise.all([hubs(["--heartbeat", "1s"]), hubs([])]);
-    const restarts = restarted.map(({ hub, clients }) => throughRestarts(context, hub, clients, browser));
+    const restarts = restarted.map(({ hub, clients }) => throughRestarts(context, hub, clients, browser).catch((error) => ({ error })));
     const trials = quiet.flatMap(({ hub, clients }) => clients.map(async (client) => {
+      const begun = performance.now();
       const seen = await habits(context, client, hub, browser, DOCUMENTED.get(client.name)).catch((error) => ({ error }));
-      found.set(client.name, seen);
+      found.set(client.name, { ...seen, tookMs: performance.now() - begun });
     }));
     const results = await Promise.all(restarts);
     await Promise.all(trials);
     for (const [at, { clients }] of restarted.entries()) {
       for (const client of clients) {
         const seen = found.get(client.name);
+        seen.error ??= results[at].error;
+        if (seen.error) continue;
         Object.assign(seen, { promise: promise(client, results[at]), report: report(client, results[at], seen.complaints ?? "") });
       }
     }
@@ -67,8 +70,9 @@ describe("everyone else's clients", { skip: NO_BINARY, timeout: 600_000 }, () =>
   });
 
   for (const client of CLIENTS) {
-    test(client.name, { skip: client.missing ? `not installed: ${client.missing}` : false }, () => {
+    test(client.name, { skip: client.missing ? `not installed: ${client.missing}` : false }, (t) => {
       const seen = found.get(client.name);
+      t.diagnostic(`its habits took ${Math.round(seen.tookMs / 1000)} s`);
       if (seen.error) throw seen.error;
       const says = DOCUMENTED.get(client.name);
       const does = written(client, { ...seen, version: client.version?.() });

@@ -24,6 +24,7 @@ export class Road {
 
   constructor({ hostname, port, protocol }) {
     // `joins`: connections so far. `comments`: empty ones that went by, where they can be read. `mood`: what a new connection gets.
+    // `tear`: text; when the hub sends it, what comes before it passes and the connection is cut there.
     Object.assign(this, { to: { host: hostname, port }, protocol, port: 0, pairs: new Set(), joins: 0, comments: 0, mood: "pass", held: [] });
   }
 
@@ -95,6 +96,13 @@ export class Road {
     this.pairs.add(pair);
     near.on("data", (bytes) => far.write(bytes));
     far.on("data", (bytes) => {
+      const at = this.tear ? bytes.indexOf(this.tear) : -1;
+      if (at >= 0) {
+        this.tear = undefined;
+        near.end(bytes.subarray(0, at));
+        far.destroy();
+        return;
+      }
       if (bytes.includes(":\n")) this.comments += 1;
       if (near.writable) near.write(bytes);
     });

@@ -6,7 +6,7 @@ const DOCUMENT = new URL("../../docs/clients.md", import.meta.url);
 const HEADING = "## Everyone else's clients";
 
 /** The columns after the client's name, by what the driver calls them. */
-const COLUMNS = ["version", "promise", "cut", "end", "absence", "badGateway", "wait", "resumes", "retry", "types", "data", "large"];
+const COLUMNS = ["version", "promise", "cut", "end", "absence", "badGateway", "wait", "resumes", "torn", "retry", "types", "data", "large"];
 /** What a loop around a client does as well as the client. */
 const BY_HAND = new Set(["cut", "end", "absence", "badGateway", "wait", "resumes", "retry"]);
 
