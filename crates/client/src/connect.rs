@@ -26,7 +26,7 @@
 //! connection that closes without TLS's `close_notify` ends no stream, unless its last chunk had come. Streams are asked for
 //! without compression, for what compresses holds events back; one that comes compressed all the same is an error.
 //!
-//! Other requests to the same server, a publish for example, can go the same way with a [`Dialer`](crate::Dialer).
+//! Other requests to the same server, a publish for example, can go the same way with a `Dialer`.
 
 mod failure;
 mod proxy;
@@ -47,7 +47,7 @@ pub struct ConnectOptions {
     pub tls: Tls,
     /// Default: HTTP/2 where the server chooses it in the TLS handshake, else HTTP/1.1.
     pub http: Http,
-    /// Default: none, whatever the environment says; [`Proxy::from_environment`] reads it.
+    /// Default: none, whatever the environment says; `Proxy::from_environment` reads it.
     pub proxy: Proxy,
     /// How large the head of an answer may be. Default 64 KiB.
     pub head_bytes_max: u32,

@@ -105,6 +105,9 @@ impl Inner {
     async fn reach(&self, url: &Url) -> Result<Reached, Error> {
         let trouble = Trouble::default();
         let is_tls = url.scheme() == "https";
+        if is_tls && !cfg!(feature = "tls") {
+            return Err(Error::TlsUnsupported);
+        }
         let (socket, via) = match self.proxy.of(url).map_err(Error::Proxy)? {
             None => (self.connect(url).await?, Via::Server),
             // Without TLS and with HTTP/1.1 the proxy is asked for the URL itself (RFC 9112, section 3.2.2).
