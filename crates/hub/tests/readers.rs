@@ -216,7 +216,7 @@ async fn a_user_has_no_more_streams_than_may_be() {
 async fn a_thousand_readers_who_do_not_read_cost_no_queue() {
     const READERS: usize = 1000;
     const EVENTS: usize = 100_000;
-    const GROWTH_BYTES_MAX: u64 = 192 << 20;
+    const GROWTH_BYTES_MAX: u64 = 64 << 20;
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/statm").unwrap();
         let pages: u64 = status.split(' ').nth(1).unwrap().parse().unwrap();

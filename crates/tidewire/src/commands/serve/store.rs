@@ -128,7 +128,8 @@ fn tenth_of_free(dir: &Path) -> u64 {
     let nearest = dir.ancestors().find(|folder| folder.exists());
     let nearest = nearest.filter(|folder| !folder.as_os_str().is_empty());
     let free = free_bytes(nearest.unwrap_or(Path::new(".")));
-    free.map_or(DISK_BYTES_DEFAULT, |free| (free / 10).max(1 << 20))
+    // In whole MiB, as people read it.
+    free.map_or(DISK_BYTES_DEFAULT, |free| ((free / 10) >> 20).max(1) << 20)
 }
 
 #[cfg(unix)]
