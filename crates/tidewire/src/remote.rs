@@ -3,7 +3,7 @@
 //! Not here: event streams; those are `tidewire-client`'s.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,17 +99,33 @@ impl HubArgs {
             }
             (Some(token), None) => token.clone(),
             (Some(token), Some(_)) if is_flag("--token") => token.clone(),
-            (_, Some(path)) => std::fs::read_to_string(path)
-                .map_err(|error| Failure::file(path, "read the token", &error))?,
+            (_, Some(path)) => return read_token(path).map(Some),
             (None, None) => return Ok(None),
         };
-        let token = text.trim();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Failure::usage("the token is no token")
-                .next("it has three parts of letters and digits with dots between; `tidewire token` makes one"));
-        }
-        Ok(Some(token.to_owned()))
+        parse_token(&text).map(Some)
     }
+
+    /// The file that [`HubArgs::token`] is read from, if it is.
+    pub(crate) fn token_file(&self) -> Option<&Path> {
+        let holds = self.token.is_none() || !is_flag("--token");
+        self.token_file.as_deref().filter(|_| holds)
+    }
+}
+
+/// The token in a file.
+pub(crate) fn read_token(path: &Path) -> Outcome<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::file(path, "read the token", &error))?;
+    parse_token(&text)
+}
+
+fn parse_token(text: &str) -> Outcome<String> {
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::usage("the token is no token")
+            .next("it has three parts of letters and digits with dots between; `tidewire token` makes one"));
+    }
+    Ok(token.to_owned())
 }
 
 /// Whether a flag is on the command line.

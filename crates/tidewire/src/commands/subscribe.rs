@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use clap::Args;
 use tidewire_auth::Dialect;
-use tidewire_client::{CloseReason, Error, Event, EventSource, Item};
+use tidewire_client::{Builder, CloseReason, Error, Event, EventSource, Item, RenewError, bearer};
 use tidewire_codec::Limits;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::failure::{Failure, Outcome};
-use crate::remote::{HubArgs, Refused, RemoteError, below};
+use crate::remote::{self, HubArgs, Refused, RemoteError, below};
 use crate::{output, quote, signals};
 
 use print::Printer;
@@ -140,12 +140,24 @@ impl Subscribe {
         if let Some(id) = self.last_event_id.as_deref().or(state.last_event_id()) {
             builder = builder.last_event_id(id);
         }
-        if let Some(token) = token {
-            builder = builder.bearer_token(&token);
-        }
+        builder = match (token, self.hub.token_file()) {
+            (_, Some(path)) => renewed(builder, path.to_owned()),
+            (Some(token), None) => builder.bearer_token(&token),
+            (None, None) => builder,
+        };
         let source = builder.build();
         source.map_err(|error| self.hub.reach.unusable(error))
     }
+}
+
+/// Reads the token again before each connection, for whoever puts another into its file in time.
+fn renewed(builder: Builder, path: PathBuf) -> Builder {
+    builder.renew(move |_| {
+        // A file that is being replaced is there again soon.
+        let token = remote::read_token(&path)
+            .map_err(|_| RenewError::temporary(format!("no token in {}", path.display())));
+        async move { bearer(&token?) }
+    })
 }
 
 /// The parameter that topics are asked for with: a hub takes each token in its own dialect.

@@ -102,6 +102,36 @@ fn a_revoked_token_stays_refused_when_the_hub_was_killed() {
 }
 
 #[test]
+fn a_reader_goes_on_with_the_token_that_its_file_has_by_then() {
+    let folder = folder();
+    let folder = folder.path();
+    let hub = hub(folder, &["--memory"]);
+    mint(folder, "admin", &["--publish", "*"]);
+    let old = mint(folder, "old", &["--subscribe", "a", "--subject", "ada"]);
+    let file = folder.join("ada");
+    std::fs::write(&file, &old).unwrap();
+    let publish = |data: &str| {
+        let mut command = hub.command(&["pub", "a", data, "--token-file"]);
+        command.arg(folder.join("admin"));
+        finish(command, b"").ok();
+    };
+    publish("before");
+    let mut command = hub.command(&["sub", "a", "--since", "earliest", "--token-file"]);
+    command.arg(&file);
+    let reader = crate::support::Running::start(command);
+    assert_eq!(reader.line(), "before");
+    mint(
+        folder,
+        "ada",
+        &["--subscribe", "a", "--subject", "ada again"],
+    );
+    let told = revoke(&hub, folder, &["old"], "").ok();
+    assert!(told.ends_with("; 1 stream ended\n"), "{told}");
+    publish("after");
+    assert_eq!(reader.line(), "after");
+}
+
+#[test]
 fn what_cannot_be_revoked_is_said() {
     let folder = folder();
     let folder = folder.path();
