@@ -10,6 +10,7 @@ use tidewire_client::connect::{
 use url::Url;
 
 use crate::failure::{Failure, Outcome};
+use crate::remote::is_flag;
 
 const AROUND_THE_PROXY: &str = "http_proxy, https_proxy and all_proxy name the proxy as http://USER:PASSWORD@HOST:PORT; no_proxy=HOST goes around it";
 
@@ -21,7 +22,7 @@ pub(crate) struct ReachArgs {
     ca_file: Option<PathBuf>,
 
     /// For https: take any certificate of anybody, who can then read and change everything, the token included
-    #[arg(long, conflicts_with = "ca_file")]
+    #[arg(long)]
     insecure: bool,
 
     /// For https: file with our certificate (PEM), for a server that asks for one
@@ -46,9 +47,14 @@ impl ReachArgs {
         if hub.scheme() != "https" {
             return Ok(options);
         }
+        // One in the environment gives way to what is said here and now.
+        if self.insecure && is_flag("--ca-file") {
+            return Err(Failure::usage("--insecure contradicts --ca-file").next("give one of them"));
+        }
         let tls = &mut options.tls;
         tls.danger_accept_any_certificate = self.insecure;
         match &self.ca_file {
+            _ if self.insecure => {}
             Some(path) => {
                 tls.authorities = read(path)?;
                 tls.mozilla_roots = false;

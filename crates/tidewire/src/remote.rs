@@ -129,7 +129,7 @@ fn parse_token(text: &str) -> Outcome<String> {
 }
 
 /// Whether a flag is on the command line.
-fn is_flag(flag: &str) -> bool {
+pub(crate) fn is_flag(flag: &str) -> bool {
     std::env::args_os().any(|argument| {
         let argument = argument.to_string_lossy();
         argument

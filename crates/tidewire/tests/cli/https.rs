@@ -33,6 +33,9 @@ fn a_hubs_own_certificate_is_trusted_when_it_is_named() {
     let mut command = hub.command(&["pub", "t", "three"]);
     command.env("TIDEWIRE_CA_FILE", &certificate);
     finish(command, b"").ok();
+    let mut command = hub.command(&["pub", "elsewhere", "x", "--insecure"]);
+    command.env("TIDEWIRE_CA_FILE", "/nowhere");
+    finish(command, b"").ok();
     // Whom the system trusts.
     let mut command = hub.command(&["pub", "elsewhere", "x"]);
     command.env("SSL_CERT_FILE", &certificate);
@@ -75,7 +78,7 @@ fn who_is_not_trusted_is_named_with_what_to_do() {
         (&["--ca-file", other], 1, "signed by nobody"),
         (&["--ca-file", text], 2, "text.pem: there is no certificate in it"),
         (&["--ca-file", "/nowhere"], 1, "check the path"),
-        (&["--ca-file", &certificate, "--insecure"], 2, "cannot be used with"),
+        (&["--ca-file", &certificate, "--insecure"], 2, "contradicts"),
         (&["--client-key", other], 2, "--client-cert"),
         (&["--ca-file", &certificate, "--client-cert", &certificate], 2, "our certificate"),
         (&["--insecure", "--url", &not_tls], 1, "does not speak TLS on this port\nis it an http:// URL?"),
