@@ -15,6 +15,7 @@ mod counters;
 mod date;
 mod event;
 mod fetch;
+mod files;
 mod front;
 mod hook;
 mod http1;

@@ -15,7 +15,7 @@ use crate::ask::Path;
 use crate::counters::Reason;
 use crate::front::Front;
 use crate::problem::Problem;
-use crate::{presence, publish, revocations, signed, site, stream, streams};
+use crate::{files, presence, publish, revocations, signed, site, stream, streams};
 
 const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
@@ -82,7 +82,7 @@ async fn other_methods(State(front): State<Front>, request: Request) -> Response
 async fn page_or_nothing(State(front): State<Front>, request: Request) -> Response {
     let (request, _) = request.into_parts();
     let mut response = site::asset_or_not_found(&front, &request);
-    if response.status() == StatusCode::OK && !matches!(request.method, Method::GET | Method::HEAD)
+    if !response.status().is_client_error() && !matches!(request.method, Method::GET | Method::HEAD)
     {
         return Problem::method(&request.method, PAGE_METHODS).into_response();
     }
@@ -106,7 +106,7 @@ fn methods(front: &Front, path: &str) -> Option<&'static str> {
         "/signed-urls" => Some(signed::METHODS),
         path if is_stream(path) => Some(streams::METHODS),
         path if path.len() > "/topics/".len() && path.starts_with("/topics/") => Some(HUB_METHODS),
-        path => site::asset(path).map(|_| PAGE_METHODS),
+        path => files::is_there(path).then_some(PAGE_METHODS),
     }
 }
 

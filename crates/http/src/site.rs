@@ -1,29 +1,20 @@
-//! What is not a stream: health, the description, the playground page.
+//! What is not a stream: health, the description, and what stands at no path of its own.
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use rust_embed::RustEmbed;
 use serde_json::json;
 
 use crate::body;
 use crate::counters::Reason;
+use crate::files;
 use crate::front::Front;
 use crate::place::HUB_PATH;
 use crate::problem::Problem;
 use crate::token::MODERN_COOKIE;
-
-/// The page's files; `assets/index.html` is the page.
-#[derive(RustEmbed)]
-#[folder = "assets/"]
-struct Assets;
-
-/// The page loads nothing but its own files, and can be framed and based nowhere.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
@@ -105,53 +96,10 @@ pub(crate) async fn metadata(State(front): State<Front>, request: Request) -> Re
     body::unkept("application/json", format!("{document}\n"))
 }
 
-/// A file of the page, if the path names one.
-pub(crate) fn asset(path: &str) -> Option<Response> {
-    let name = match path {
-        "/" => "index.html",
-        path => path.strip_prefix('/')?,
-    };
-    let file = Assets::get(name)?;
-    let mut response = Response::new(Body::from(file.data.into_owned()));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(PAGE_POLICY),
-    );
-    Some(response)
-}
-
-fn content_type(name: &str) -> &'static str {
-    match name.rsplit('.').next() {
-        Some("html") => "text/html; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    }
-}
-
 /// The path's file, or a problem that says that nothing is there.
 pub(crate) fn asset_or_not_found(front: &Front, request: &Parts) -> Response {
-    let path = request.uri.path();
-    let hub_path = front.place().path();
-    match asset(path) {
-        // The page and the SDK have to know where the hub is.
-        Some(mut script) if hub_path != HUB_PATH && NAME_THE_HUB.contains(&path) => {
-            let text = Assets::get(&path[1..]).map(|file| file.data.into_owned());
-            let text = String::from_utf8(text.unwrap_or_default()).unwrap_or_default();
-            *script.body_mut() = Body::from(text.replace(HUB_PATH, hub_path));
-            script
-        }
-        Some(response) => response,
-        None => nothing_at(path).into_response(),
-    }
+    files::answer(front, request).unwrap_or_else(|| nothing_at(request.uri.path()).into_response())
 }
-
-/// The scripts that name the hub's path.
-const NAME_THE_HUB: [&str; 3] = ["/addresses.js", "/sdk/tidewire.js", "/sdk/tidewire-old.js"];
 
 fn nothing_at(path: &str) -> Problem {
     match path {

@@ -80,6 +80,87 @@ fn the_page_loads_nothing_but_its_own() {
     }
 }
 
+#[test]
+fn files_are_sent_compressed_to_who_takes_that_and_not_twice() {
+    let server = start();
+    let ask = |path: &str, lines: &str| {
+        let mut client = server.connect();
+        client.send(&format!(
+            "HEAD {path} HTTP/1.1\r\nHost: localhost{lines}\r\n\r\n"
+        ));
+        client.head()
+    };
+    const SDK: &str = "/sdk/tidewire.js";
+    let table = [
+        (SDK, "", None),
+        (SDK, "\r\nAccept-Encoding: gzip", Some("gzip")),
+        (SDK, "\r\nAccept-Encoding: br, GZIP;q=0.5", Some("gzip")),
+        (
+            SDK,
+            "\r\nAccept-Encoding: br\r\nAccept-Encoding: gzip",
+            Some("gzip"),
+        ),
+        (SDK, "\r\nAccept-Encoding: gzip;q=0", None),
+        (SDK, "\r\nAccept-Encoding: gzipped, identity", None),
+        (
+            "/sdk/tidewire-old.js",
+            "\r\nAccept-Encoding: gzip",
+            Some("gzip"),
+        ),
+        ("/playground.js", "\r\nAccept-Encoding: gzip", None),
+    ];
+    let mut tags = Vec::new();
+    for (path, lines, encoding) in table {
+        let answer = ask(path, lines);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}{lines}");
+        assert_eq!(
+            header(&answer, "content-encoding"),
+            encoding,
+            "{path}{lines}"
+        );
+        assert_eq!(
+            header(&answer, "content-type"),
+            Some("text/javascript; charset=utf-8")
+        );
+        assert_eq!(header(&answer, "vary"), Some("Accept-Encoding"));
+        let bytes: usize = header(&answer, "content-length").unwrap().parse().unwrap();
+        assert!(
+            encoding.is_none() || bytes < 8_192,
+            "{path} has {bytes} bytes"
+        );
+        let tag = header(&answer, "etag").unwrap().to_owned();
+        for (known, status) in [
+            (tag.clone(), "304"),
+            (format!("\"x\", W/{tag}"), "304"),
+            ("*".to_owned(), "304"),
+            ("\"x\"".to_owned(), "200"),
+        ] {
+            let line = format!("{lines}\r\nIf-None-Match: {known}");
+            let again = ask(path, &line);
+            assert_eq!(again.split(' ').nth(1), Some(status), "{path}{line}");
+            assert_eq!(header(&again, "etag"), Some(&*tag));
+        }
+        tags.push((path, encoding, tag));
+    }
+    // Each file has a tag of its own in each encoding.
+    tags.sort();
+    tags.dedup();
+    let mut alone: Vec<_> = tags.iter().map(|(_, _, tag)| tag).collect();
+    alone.sort();
+    alone.dedup();
+    assert_eq!(alone.len(), 4, "{tags:?}");
+    assert_eq!(server.get("/sdk/tidewire.js.gz").status, 404);
+    assert_eq!(
+        server
+            .ask(
+                "POST /sdk/tidewire.js HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *",
+                "x"
+            )
+            .status,
+        405
+    );
+}
+
 /// A page whose name was made to resolve to 127.0.0.1 is of its own origin in the browser's eyes; its name gives it away.
 #[test]
 fn dns_rebinding_is_refused() {
