@@ -11,6 +11,8 @@ const PATIENCE_MS = 60_000;
 const PATIENCE_IN_VAIN_MS = 8_000;
 /** `retry` for a long and a short wait. With a jitter of half of it, the long one is still longer than twice the short one. */
 const RETRY_MS = { long: 4_000, short: 100 };
+/** How many streams an address may have at the hub that habits are tried with. */
+export const STREAMS_PER_ADDRESS_MAX = 4;
 /** How long nobody listens. */
 const AWAY_MS = 3_000;
 
@@ -162,6 +164,21 @@ class Trial {
     });
   }
 
+  /** Whether it comes back after the hub itself refused it, because its address has too many streams. */
+  async survivesLimit(end) {
+    return this.comesBack("limit", async () => {
+      this.road.mood = "hold";
+      const before = this.road.joins;
+      end();
+      const giveBack = await this.road.occupy(STREAMS_PER_ADDRESS_MAX);
+      await until("the client to ask again", () => this.road.joins > before, PATIENCE_MS);
+      const { refusals } = this.road;
+      this.road.release();
+      await until("the refusal", () => this.road.refusals > refusals, PATIENCE_MS);
+      giveBack();
+    });
+  }
+
   /** Those that it showed though nobody published them: a comment taken for an event, an event twice. */
   phantoms() {
     const known = new Set(this.published);
@@ -193,6 +210,7 @@ export async function habits(t, client, hub, browser, wants) {
   found.absence = await trial.survivesRefusals();
   if (!client.framing) {
     found.badGateway = await trial.survives("badGateway", "bad gateway", end);
+    found.limit = found.cut ? await trial.survivesLimit(end) : undefined;
     found.wait = await trial.survives("wait", "wait", end);
   }
   const large = await trial.publish(LARGE);

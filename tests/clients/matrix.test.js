@@ -7,7 +7,7 @@ import { before, after, describe, test } from "node:test";
 import { NO_BROWSER, openBrowser } from "../e2e/browser.js";
 import { Hub, NO_BINARY } from "../e2e/hub.js";
 import { CLIENTS } from "./clients.js";
-import { habits } from "./habits.js";
+import { STREAMS_PER_ADDRESS_MAX, habits } from "./habits.js";
 import { throughRestarts } from "./restarts.js";
 import { documented, row, written } from "./table.js";
 
@@ -46,7 +46,7 @@ describe("everyone else's clients", { skip: NO_BINARY, timeout: 600_000 }, () =>
 
   before(async () => {
     const browser = NO_BROWSER ? undefined : await openBrowser(context);
-    const [quiet, restarted] = await Promise.all([hubs(["--heartbeat", "1s"]), hubs([])]);
+    const [quiet, restarted] = await Promise.all([hubs(["--heartbeat", "1s", "--streams-per-address-max", String(STREAMS_PER_ADDRESS_MAX)]), hubs([])]);
     const restarts = restarted.map(({ hub, clients }) => throughRestarts(context, hub, clients, browser).catch((error) => ({ error })));
     const trials = quiet.flatMap(({ hub, clients }) => clients.map(async (client) => {
       const begun = performance.now();

@@ -1,5 +1,6 @@
 // The way between one client and the hub: counts connections, cuts them, refuses them, lets them wait, or answers as a proxy does.
 
+import { get } from "node:http";
 import { connect, createServer } from "node:net";
 
 import { until } from "../e2e/hub.js";
@@ -14,6 +15,12 @@ const PROXY_SAYS = {
   "wait": answer("200 OK", "text/event-stream", "retry: 100\n\n"),
 };
 
+/** The hub's own refusal: a 429, or a `retry` that an answer begins with, whether it comes with its head or after it. */
+const isRefusal = (bytes) => ["HTTP/1.1 429 ", "\r\n\r\nretry: "].some((start) => bytes.includes(start)) || bytes.indexOf("retry: ") === 0;
+
+/** Roads there were: each comes from an address of its own, so that limits by address are a client's own. */
+let roads = 0;
+
 export class Road {
   static async open(t, hub) {
     const road = new Road(new URL(hub.url));
@@ -23,9 +30,11 @@ export class Road {
   }
 
   constructor({ hostname, port, protocol }) {
-    // `joins`: connections so far. `comments`: empty ones that went by, where they can be read. `mood`: what a new connection gets.
-    // `tear`: text; when the hub sends it, what comes before it passes and the connection is cut there.
-    Object.assign(this, { to: { host: hostname, port }, protocol, port: 0, pairs: new Set(), joins: 0, comments: 0, mood: "pass", held: [] });
+    // `joins`: connections so far. `comments` and `refusals` of the hub's that went by, where they can be read. `mood`: what a new
+    // connection gets. `tear`: text; when the hub sends it, what comes before it passes and the connection is cut there.
+    const localAddress = `127.0.1.${roads += 1}`;
+    Object.assign(this, { to: { host: hostname, port, localAddress }, protocol, port: 0, pairs: new Set(), held: [], mood: "pass" });
+    Object.assign(this, { joins: 0, comments: 0, refusals: 0 });
   }
 
   get url() {
@@ -68,6 +77,23 @@ export class Road {
     for (const near of this.held.splice(0)) this.#pass(near);
   }
 
+  /** Takes so many streams at the hub for itself. Whoever calls what it returns gives them back. */
+  async occupy(count) {
+    const requests = [];
+    const take = () => new Promise((resolve) => {
+      const request = get({ ...this.to, path: "/topics/occupied", agent: false }, (response) => {
+        response.resume().on("error", () => {});
+        if (response.statusCode === 200) requests.push(request);
+        resolve(response.statusCode === 200);
+      });
+      request.on("error", () => resolve(false));
+    });
+    for (let at = 0; at < count; at += 1) await until("a stream of our own", take);
+    return () => {
+      for (const request of requests) request.destroy();
+    };
+  }
+
   /** How long after `end` the client came back, in milliseconds; `undefined` if it did not. */
   async gapMs(end, patienceMs, run) {
     const before = this.joins;
@@ -104,6 +130,7 @@ export class Road {
         return;
       }
       if (bytes.includes(":\n")) this.comments += 1;
+      if (isRefusal(bytes)) this.refusals += 1;
       if (near.writable) near.write(bytes);
     });
     far.on("error", () => {}).on("close", () => near.end());

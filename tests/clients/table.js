@@ -6,9 +6,9 @@ const DOCUMENT = new URL("../../docs/clients.md", import.meta.url);
 const HEADING = "## Everyone else's clients";
 
 /** The columns after the client's name, by what the driver calls them. */
-const COLUMNS = ["version", "promise", "cut", "end", "absence", "badGateway", "wait", "resumes", "torn", "retry", "types", "data", "large"];
+const COLUMNS = ["version", "promise", "cut", "end", "absence", "badGateway", "wait", "limit", "resumes", "torn", "retry", "types", "data", "large"];
 /** What a loop around a client does as well as the client. */
-const BY_HAND = new Set(["cut", "end", "absence", "badGateway", "wait", "resumes", "retry"]);
+const BY_HAND = new Set(["cut", "end", "absence", "badGateway", "wait", "limit", "resumes", "retry"]);
 
 /** What the document says: by client, the cells by column. */
 export function documented() {

@@ -9,7 +9,8 @@ quoted() {
   text=${text//\"/\\\"} text=${text//$'\t'/\\t}
   printf '"%s"' "${text//$'\n'/\\n}"
 }
-while :; do
+# As long as whoever started it is there.
+while kill -0 "$PPID" 2>/dev/null; do
   type='' data='' has_data='' next_id=$id
   while IFS= read -r line; do
     field=${line%%:*} value=${line#"${line%%:*}"}
