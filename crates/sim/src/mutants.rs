@@ -142,8 +142,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "anybody may renew",
         breaks: "a stream is its holder's",
         file: "revise.rs",
-        from: "holder != revision.marks.holder()",
-        to: "false",
+        from: "&& holder != revision.marks.holder()",
+        to: "&& false",
     },
 ];
 
