@@ -15,9 +15,10 @@ const DOCUMENTED = documented();
 const PRESENT = CLIENTS.filter(({ missing }) => !missing);
 const isOverTls = ({ framing }) => framing === "TLS";
 
-/** Ends what was started, the last first. */
+/** Ends what was started, the last first; and at once what a trial starts when all is over. */
 const ends = [];
-const context = { after: (end) => ends.push(end) };
+let isOver = false;
+const context = { after: (end) => { if (isOver) end(); else ends.push(end); } };
 
 /** A hub without TLS and one with, each with the clients that want it. */
 async function hubs(args) {
@@ -66,6 +67,7 @@ describe("everyone else's clients", { skip: NO_BINARY, timeout: 600_000 }, () =>
   });
 
   after(async () => {
+    isOver = true;
     for (const end of ends.reverse()) await end();
   });
 
