@@ -18,6 +18,7 @@ use crate::ask::Ask;
 use crate::counters::Reason;
 use crate::front::{Front, random_u64};
 use crate::problem::Problem;
+use crate::revocations::Admitted;
 use crate::stream::ends_ms;
 use crate::streams::Post;
 
@@ -43,6 +44,7 @@ pub(crate) async fn read(
     filter: Filter,
     located: Located,
     grant: &Grant,
+    admitted: Admitted,
 ) -> Result<Vec<u8>, Problem> {
     front.counting().pages.one();
     let deadline = Instant::now() + ask.page.wait;
@@ -56,6 +58,7 @@ pub(crate) async fn read(
         let at_tail = fill(front, &filter, ask.page.events_max, &mut page).await;
         let is_empty = page.count == 0 && page.gap.is_none();
         if !(is_empty && at_tail) || Instant::now() >= deadline || front.is_draining() {
+            front.still_admitted(admitted, grant)?;
             return Ok(encode(front, &page));
         }
         let slot = front.slots().take_waiting().ok_or_else(|| {

@@ -252,7 +252,7 @@ async fn begin<P>(
     // From here on events may be told; a HEAD, or whoever is refused, has used nothing.
     if ask.answer == Answer::Page {
         spend.await?;
-        let body = page::read(front, &ask, filter, located, grant).await?;
+        let body = page::read(front, &ask, filter, located, grant, admitted).await?;
         return Ok(Subscribed::Answered(answer(headers, Body::from(body))));
     }
     let place = take_place(ask.form).ok_or_else(|| {

@@ -196,6 +196,37 @@ async fn streams_end_with_their_user_their_session_their_time_and_the_hub() {
 }
 
 #[tokio::test]
+async fn a_page_that_waits_ends_with_its_session() {
+    let hub = hub();
+    let poll = async |hub: Hub, session: &str, target: &str| {
+        let reader = hub.reader().session(session).private_topic(topic("a"));
+        hub.end_session("left while it was looked up");
+        let asked = request(target, &[("accept", "application/json")]);
+        let response = hub.answer(&asked, reader).await;
+        (response.status().as_u16(), read(response, "").await)
+    };
+    let (gone, stays) = (hub.clone(), hub.clone());
+    let gone = tokio::spawn(async move { poll(gone, "1", "/x?wait=60s").await });
+    let stays = tokio::spawn(async move { poll(stays, "2", "/x?wait=60s").await });
+    while hub.subscribers() < 2 {
+        tokio::task::yield_now().await;
+    }
+    hub.end_session("1");
+    publish(&hub, &["a"], true, "after the logout").await;
+    let (status, text) = gone.await.unwrap();
+    assert_eq!(status, 401, "{text}");
+    let (status, text) = stays.await.unwrap();
+    assert!(status == 200 && text.contains("after the logout"), "{text}");
+    let left = poll(
+        hub.clone(),
+        "left while it was looked up",
+        "/x?since=earliest",
+    )
+    .await;
+    assert_eq!(left.0, 401, "{}", left.1);
+}
+
+#[tokio::test]
 async fn a_user_has_no_more_streams_than_may_be() {
     let hub = Hub::in_memory()
         .shards(0)

@@ -206,6 +206,16 @@ impl Front {
         good.map_err(|refusal| Problem::refused(&refusal))
     }
 
+    /// Whether nothing ended the holder of a grant since it was admitted, as [`Front::catch_up`] ends its streams.
+    pub(crate) fn still_admitted(&self, admitted: Admitted, grant: &Grant) -> Result<(), Problem> {
+        let marks = self.streams().marks_of(grant);
+        let means = |target: &Target| matches!(target, Target::Marks(meant) if meant.mean(marks));
+        match self.revocations().since(admitted).iter().any(means) {
+            true => Err(Problem::refused(&Refusal::Revoked)),
+            false => Ok(()),
+        }
+    }
+
     /// To be called once a stream is where it can be told something, with what was admitted before its token was checked: a
     /// revocation that came between the two ends it.
     pub(crate) fn catch_up(&self, admitted: Admitted) {
