@@ -1,11 +1,9 @@
 //! What is not a stream: health, the description, and what stands at no path of its own.
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::StatusCode;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::body;
