@@ -54,9 +54,23 @@ export async function freePort() {
 /** A folder of the test's own, gone afterwards. `t` is the test's context. */
 export function temporaryFolder(t) {
   const folder = mkdtempSync(join(tmpdir(), "tidewire-e2e-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  folders.add(folder);
+  t.after(() => remove(folder));
   return folder;
 }
+
+const folders = new Set();
+
+/** A program that is still ending may write what was removed: then it goes when all is over. */
+function remove(folder) {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+  } catch {
+    // Once more at the exit.
+  }
+}
+
+process.on("exit", () => folders.forEach(remove));
 
 /** A running program: what it printed, how it ended, and the means to end it. */
 export class Program {
