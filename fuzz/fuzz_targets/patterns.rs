@@ -1,9 +1,9 @@
-//! No text makes reading or matching a pattern panic or hang, and what a shape leaves out the pattern does not match.
+//! No text makes reading or matching a pattern panic or hang, and what a shape or a gram leaves out the pattern does not match.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tidewire_core::{Matcher, Patterns, Segment, TopicRef};
+use tidewire_core::{Gram, Matcher, Patterns, Segment, TopicRef};
 
 fuzz_target!(|input: (&str, &str)| {
     let (text, topic) = input;
@@ -13,7 +13,17 @@ fuzz_target!(|input: (&str, &str)| {
             continue;
         };
         let topic = TopicRef::new(topic.as_bytes());
-        if !pattern.matches(&topic) || pattern.shapes().is_empty() {
+        if !pattern.matches(&topic) {
+            continue;
+        }
+        pattern.space().text(&topic, |text| {
+            for gram in pattern.grams() {
+                let have = text.windows(gram.len());
+                let mut have = have.filter_map(Gram::first_of);
+                assert!(have.any(|have| have == *gram), "{pattern:?} {gram:?}");
+            }
+        });
+        if pattern.shapes().is_empty() {
             continue;
         }
         let mut have = Vec::new();

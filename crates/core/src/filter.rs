@@ -1,5 +1,7 @@
 //! Filters: which events a subscriber gets.
 
+use std::cmp::Ordering;
+
 use crate::{Pattern, Topic, TopicRef};
 
 /// Matches topics.
@@ -56,8 +58,18 @@ impl MatcherSet {
     /// Whether one of them matches this topic.
     #[must_use]
     pub fn accepts(&self, topic: &[u8]) -> bool {
+        if self.is_any() {
+            return true;
+        }
+        // Sorted: the single topics, then the patterns.
+        let is_single = |matcher: &Matcher| matches!(matcher, Matcher::Any | Matcher::Exact(_));
+        let (singles, patterns) = self.0.split_at(self.0.partition_point(is_single));
+        let found = singles.binary_search_by(|matcher| match matcher {
+            Matcher::Exact(name) => name.as_bytes().cmp(topic),
+            _ => Ordering::Less,
+        });
         let topic = TopicRef::new(topic);
-        self.0.iter().any(|matcher| matcher.matches(&topic))
+        found.is_ok() || patterns.iter().any(|pattern| pattern.matches(&topic))
     }
 
     /// Whether it holds no matcher, and so matches nothing.
@@ -74,7 +86,8 @@ impl MatcherSet {
     /// Whether it matches every topic, and says so by [`Matcher::Any`].
     #[must_use]
     pub fn is_any(&self) -> bool {
-        self.0.contains(&Matcher::Any)
+        // Nothing is sorted before it.
+        self.0.first() == Some(&Matcher::Any)
     }
 
     /// The topics, if it matches those alone; `None` if it holds a matcher that is more than one topic.
@@ -159,6 +172,30 @@ mod tests {
                 delivered,
                 "{filter:?} {topics:?} {private}"
             );
+        }
+    }
+
+    /// A set is searched, and says what asking each of its matchers would.
+    #[test]
+    fn a_set_accepts_what_one_of_it_does() {
+        let patterns = crate::Patterns::default();
+        let pattern = |text: &str| patterns.selector(text).unwrap();
+        let exact = |name: &str| Matcher::Exact(Topic::parse(name).unwrap());
+        #[rustfmt::skip]
+        let all = [exact("b"), exact("a"), exact("/x/1"), exact("c"), pattern("/x/{id}"), pattern("{a}-y"), exact("zz"), Matcher::Any];
+        for chosen in 0..1_u32 << all.len() {
+            let matchers = all.iter().enumerate();
+            let matchers = matchers.filter(|(at, _)| chosen >> at & 1 == 1);
+            let matchers: Vec<_> = matchers.map(|(_, matcher)| matcher.clone()).collect();
+            let set: MatcherSet = matchers.iter().cloned().collect();
+            for topic in [
+                "a", "b", "bb", "c", "zz", "zzz", "/x/1", "/x/2", "q-y", "A", "",
+            ] {
+                let topic = topic.as_bytes();
+                let want = matchers.iter().any(|matcher| matcher.accepts(topic));
+                assert_eq!(set.accepts(topic), want, "{set:?} {topic:?}");
+            }
+            assert_eq!(set.is_any(), matchers.contains(&Matcher::Any));
         }
     }
 

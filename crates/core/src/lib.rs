@@ -4,11 +4,14 @@
 //! [`Frame`] is bytes that somebody else encoded. Values are checked where they are made
 //! ([`Topic::parse`], [`Cursor::parse`], [`RecordRef::parse`]), so whoever holds one need not check again.
 
+#[cfg(feature = "url-patterns")]
+mod automaton;
 mod cursor;
 mod filter;
 mod frame;
 mod grant;
 mod pattern;
+mod pattern_grams;
 mod pattern_shape;
 #[cfg(feature = "url-patterns")]
 mod pattern_url;
@@ -22,6 +25,7 @@ pub use filter::{Filter, Matcher, MatcherSet};
 pub use frame::{Form, Frame};
 pub use grant::{Dialect, Grant, Payload};
 pub use pattern::{Pattern, PatternError, PatternKind, PatternLimits, Patterns};
+pub use pattern_grams::Gram;
 pub use pattern_shape::{Segment, Shape, Space};
 #[cfg(feature = "url-patterns")]
 pub use pattern_url::Base;

@@ -10,6 +10,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crate::pattern_grams::{Gram, Grams};
 use crate::pattern_shape::{Shape, Space};
 #[cfg(feature = "url-patterns")]
 use crate::pattern_url::{Base, UrlPattern};
@@ -131,6 +132,8 @@ struct Inner {
     kind: PatternKind,
     text: Arc<str>,
     rule: Rule,
+    /// What a topic that it matches has to hold, as far as that is known.
+    grams: Box<[Gram]>,
     is_quick: bool,
     bytes: usize,
     home: Arc<Shared>,
@@ -250,8 +253,9 @@ impl Patterns {
         self.check(text)?;
         let (shapes, is_whole) = Shape::of_template(&template, text);
         let is_quick = is_whole && template.steps() <= QUICK_STEPS_MAX;
+        let grams = Grams::of_template(&template);
         let rule = Rule::Template(template, shapes);
-        self.intern(PatternKind::Template, text, rule, is_quick)
+        self.intern(PatternKind::Template, text, rule, grams, is_quick)
     }
 
     /// A URL pattern of the modern Mercure protocol (mercure.md, 2.11), or `*` (2.6).
@@ -267,11 +271,11 @@ impl Patterns {
             return Ok(Matcher::Pattern(pattern));
         }
         self.check(text)?;
-        let pattern = UrlPattern::parse(text, &self.0.base)?;
+        let (pattern, grams) = UrlPattern::parse(text, &self.0.base)?;
         let (shape, is_whole) = pattern.shape();
         let is_quick = shape.is_some() && is_whole;
         let rule = Rule::Url(Box::new(pattern), shape.into_iter().collect());
-        self.intern(PatternKind::Url, text, rule, is_quick)
+        self.intern(PatternKind::Url, text, rule, grams, is_quick)
     }
 
     fn check(&self, text: &str) -> Result<(), PatternError> {
@@ -301,10 +305,14 @@ impl Patterns {
         kind: PatternKind,
         text: &str,
         rule: Rule,
+        grams: Box<[Gram]>,
         is_quick: bool,
     ) -> Result<Matcher, PatternError> {
         let text: Arc<str> = text.into();
-        let bytes = size_of::<Inner>() + ENTRY_BYTES + text.len() + rule.bytes();
+        // Who is quick is found by its shape.
+        let grams = if is_quick { Box::default() } else { grams };
+        let bytes =
+            size_of::<Inner>() + ENTRY_BYTES + text.len() + rule.bytes() + size_of_val(&*grams);
         let mut table = self.0.table();
         // Somebody else may have been faster.
         if let Some(known) = table.of(kind).get(&text).and_then(Weak::upgrade) {
@@ -319,6 +327,7 @@ impl Patterns {
             kind,
             text: Arc::clone(&text),
             rule,
+            grams,
             is_quick,
             bytes,
             home: Arc::clone(&self.0),
@@ -328,8 +337,8 @@ impl Patterns {
     }
 }
 
-/// What a table of patterns and an index's lists take for one, about.
-const ENTRY_BYTES: usize = 256;
+/// What a table of patterns and an index's lists, by gram or by segment, take for one, about.
+const ENTRY_BYTES: usize = 384;
 
 /// A template of more steps is slow, whatever its shape: about eight expressions.
 const QUICK_STEPS_MAX: usize = 32;
@@ -406,6 +415,13 @@ impl Pattern {
         }
     }
 
+    /// Of a pattern that is not quick, by what an index finds it: a topic that it matches holds all of these in the text of its space
+    /// ([`Space::text`]). Those that tell most come first. None: it has to be tried on every topic.
+    #[must_use]
+    pub fn grams(&self) -> &[Gram] {
+        &self.0.grams
+    }
+
     /// Whether a topic that has one of its shapes nearly always matches, and finding out costs little. What is not quick may be tried
     /// in vain, at a cost of up to [`Pattern::effort`]: a delivery that must be quick is not held up by it.
     #[must_use]
@@ -418,12 +434,12 @@ impl Pattern {
     pub fn effort(&self, topic_bytes: usize) -> usize {
         match &self.0.rule {
             Rule::Template(template, _) => {
-                40 + template.steps() * (20 + topic_bytes / 2) + topic_bytes / 2
+                40 + template.steps() * (10 + topic_bytes / 4) + topic_bytes / 2
             }
             #[cfg(feature = "url-patterns")]
             Rule::Url(pattern, _) => {
-                // A step through an automaton that others have driven out of the processor's nearest memory.
-                60 + pattern.automata() * topic_bytes * 5 + topic_bytes / 4
+                // Most of it is waiting for memory: others have driven the pattern out of the processor's.
+                300 + pattern.automata() * (300 + topic_bytes * 2) + topic_bytes / 4
             }
         }
     }

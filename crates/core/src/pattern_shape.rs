@@ -55,6 +55,18 @@ impl Space {
             }),
         }
     }
+
+    /// The text of a topic in which its patterns' grams stand: the topic itself, or the URL that it leads to. Empty if it leads to
+    /// none: then no pattern of this space matches it.
+    pub fn text<R>(&self, topic: &TopicRef<'_>, with: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Self::Text => with(topic.as_bytes()),
+            #[cfg(feature = "url-patterns")]
+            Self::Url(base) => topic.with_url(base, |url| {
+                with(url.map_or(&[], |url| url.as_str().as_bytes()))
+            }),
+        }
+    }
 }
 
 impl Shape {

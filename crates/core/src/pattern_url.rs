@@ -9,11 +9,9 @@
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::ops::Deref;
 
-use regex_automata::dfa::{Automaton, StartKind, dense};
-use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input};
 use url::{Position, Url};
 use urlpattern::component::Component;
 use urlpattern::matcher::{InnerMatcher, Matcher};
@@ -21,11 +19,9 @@ use urlpattern::regexp::RegExp;
 use urlpattern::{Error, RegexSyntax, UrlPatternInit};
 
 use crate::PatternError;
+use crate::automaton::{Automaton, byte_syntax};
+use crate::pattern_grams::{Gram, Grams, add_literals};
 use crate::pattern_shape::{Segment, Shape};
-
-/// How many bytes the automaton of one part may take, and how many it may take to make it.
-const AUTOMATON_BYTES_MAX: usize = 64 << 10;
-const DETERMINIZE_BYTES_MAX: usize = 256 << 10;
 
 /// Which URL relative ones resolve against: the hub's own.
 #[derive(PartialEq, Eq)]
@@ -48,7 +44,11 @@ impl Base {
 
     pub(crate) fn resolve(&self, topic: &[u8]) -> Option<TopicUrl> {
         let text = std::str::from_utf8(topic).ok()?;
-        Url::options().base_url(Some(&self.0)).parse(text).ok()
+        let url = Url::options().base_url(Some(&self.0)).parse(text).ok()?;
+        Some(TopicUrl {
+            is_at_base: place(&url) == place(&self.0),
+            url,
+        })
     }
 }
 
@@ -66,7 +66,25 @@ impl fmt::Debug for Base {
 }
 
 /// A topic as URL.
-pub(crate) type TopicUrl = Url;
+#[derive(Debug)]
+pub(crate) struct TopicUrl {
+    url: Url,
+    /// Whether its scheme, host and port are those of the base, as those of most topics are.
+    is_at_base: bool,
+}
+
+impl Deref for TopicUrl {
+    type Target = Url;
+
+    fn deref(&self) -> &Url {
+        &self.url
+    }
+}
+
+/// Scheme, host and port.
+fn place(url: &Url) -> [&str; 3] {
+    [url.scheme(), url.host_str().unwrap_or_default(), port(url)]
+}
 
 /// What shapes of URL patterns are made of: scheme, host, port, then the path's segments. None of a URL without such a path.
 pub(crate) fn segments(url: &TopicUrl, mut with: impl FnMut(&[u8])) {
@@ -83,14 +101,25 @@ fn port(url: &Url) -> &str {
     &url[Position::BeforePort..Position::AfterPort]
 }
 
-/// A pattern, part by part.
+/// A pattern. What nearly every match looks at stands first; the rest is apart, where a look at it costs as much again.
 pub(crate) struct UrlPattern {
+    pathname: Part,
+    /// Scheme, host and port have to be the base's.
+    is_at_base: bool,
+    /// Query, fragment, user name and password may be any.
+    is_any_beyond: bool,
+    /// About how many automata a match runs through.
+    automata: usize,
+    rest: Box<Rest>,
+}
+
+/// Its other parts.
+struct Rest {
     protocol: Part,
     username: Part,
     password: Part,
     hostname: Part,
     port: Part,
-    pathname: Part,
     search: Part,
     hash: Part,
     /// How its path begins, where that is no row of plain segments as a whole.
@@ -98,7 +127,8 @@ pub(crate) struct UrlPattern {
 }
 
 impl UrlPattern {
-    pub(crate) fn parse(text: &str, base: &Base) -> Result<Self, PatternError> {
+    /// A pattern, and what each URL that it matches has to hold.
+    pub(crate) fn parse(text: &str, base: &Base) -> Result<(Self, Box<[Gram]>), PatternError> {
         if let Some(at) = closes_unopened(text) {
             return Err(PatternError::Url {
                 at: Some(at),
@@ -114,36 +144,58 @@ impl UrlPattern {
             init.and_then(|init| urlpattern::UrlPattern::<Text>::parse(init, Default::default()));
         let parsed = parsed.map_err(|error| said(&error))?;
         let path_start = plain_start(&parsed.pathname.pattern_string);
-        Ok(Self {
+        // Most patterns of a hub name the same scheme and host: those tell least.
+        let mut grams = Grams::default();
+        let pathname = Part::of_path(parsed.pathname, &mut grams)?;
+        let search = Part::of(parsed.search, &mut grams)?;
+        let hash = Part::of(parsed.hash, &mut grams)?;
+        let hostname = Part::of(parsed.hostname, &mut grams)?;
+        let port = Part::of(parsed.port, &mut grams)?;
+        let username = Part::of(parsed.username, &mut grams)?;
+        let password = Part::of(parsed.password, &mut grams)?;
+        let protocol = Part::of(parsed.protocol, &mut grams)?;
+        let rest = Rest {
+            protocol,
+            username,
+            password,
+            hostname,
+            port,
+            search,
+            hash,
             path_start,
-            protocol: Part::of(parsed.protocol)?,
-            username: Part::of(parsed.username)?,
-            password: Part::of(parsed.password)?,
-            hostname: Part::of(parsed.hostname)?,
-            port: Part::of(parsed.port)?,
-            pathname: Part::of_path(parsed.pathname)?,
-            search: Part::of(parsed.search)?,
-            hash: Part::of(parsed.hash)?,
-        })
+        };
+        let literals = rest.place().map(|part| match part {
+            Part::Literal(text) => Some(&**text),
+            _ => None,
+        });
+        let is_at_base = literals == place(&base.0).map(Some);
+        let is_any_beyond = rest.beyond_shapes().all(Part::is_any);
+        let pattern = Self {
+            is_at_base,
+            is_any_beyond,
+            automata: rest.automata() + usize::from(pathname.is_automaton()),
+            pathname,
+            rest: Box::new(rest),
+        };
+        Ok((pattern, grams.done()))
     }
 
     pub(crate) fn matches(&self, url: &TopicUrl) -> bool {
-        self.protocol.matches(url.scheme())
-            && self.hostname.matches(url.host_str().unwrap_or_default())
-            && self.port.matches(port(url))
+        let is_there = match self.is_at_base {
+            true => url.is_at_base,
+            false => self.rest.is_there(url),
+        };
+        is_there
             && self.pathname.matches(url.path())
-            && self.search.matches(url.query().unwrap_or_default())
-            && self.hash.matches(url.fragment().unwrap_or_default())
-            && self.username.matches(url.username())
-            && self.password.matches(url.password().unwrap_or_default())
+            && (self.is_any_beyond || self.rest.matches_beyond(url))
     }
 
     /// Its shape, and whether that says all: scheme, host and port, each literal or wild, then the path's segments as far as they
     /// are plain.
     pub(crate) fn shape(&self) -> (Option<Shape>, bool) {
-        let mut is_whole = self.beyond_shapes().all(Part::is_any);
+        let mut is_whole = self.is_any_beyond;
         let mut segments = Vec::new();
-        for part in [&self.protocol, &self.hostname, &self.port] {
+        for part in self.rest.place() {
             is_whole &= matches!(part, Part::Any | Part::Literal(_));
             segments.push(match part {
                 Part::Literal(text) => Segment::Literal(text.as_bytes().into()),
@@ -166,15 +218,31 @@ impl UrlPattern {
             }
             _ => {
                 is_whole = false;
-                segments.extend(self.path_start.iter().cloned());
+                segments.extend(self.rest.path_start.iter().cloned());
                 true
             }
         };
         // Other URLs may have a path without a slash, and those have no segments.
-        if segments.len() == before_path && !rest_has_slash(&self.protocol, &self.pathname) {
+        if segments.len() == before_path && !rest_has_slash(&self.rest.protocol, &self.pathname) {
             return (None, false);
         }
         (Shape::new(segments, rest), is_whole)
+    }
+
+    /// About how many automata a match runs through.
+    pub(crate) fn automata(&self) -> usize {
+        self.automata
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.pathname.bytes() + self.rest.bytes()
+    }
+}
+
+impl Rest {
+    /// Scheme, host and port.
+    fn place(&self) -> [&Part; 3] {
+        [&self.protocol, &self.hostname, &self.port]
     }
 
     /// The parts of which shapes know nothing.
@@ -182,31 +250,32 @@ impl UrlPattern {
         [&self.search, &self.hash, &self.username, &self.password].into_iter()
     }
 
-    /// About how many automata a match runs through.
-    pub(crate) fn automata(&self) -> usize {
-        let parts = [&self.protocol, &self.hostname, &self.port, &self.pathname];
-        let parts = parts.into_iter().chain(self.beyond_shapes());
+    fn is_there(&self, url: &Url) -> bool {
+        self.place()
+            .into_iter()
+            .zip(place(url))
+            .all(|(part, text)| part.matches(text))
+    }
+
+    fn matches_beyond(&self, url: &Url) -> bool {
+        self.search.matches(url.query().unwrap_or_default())
+            && self.hash.matches(url.fragment().unwrap_or_default())
+            && self.username.matches(url.username())
+            && self.password.matches(url.password().unwrap_or_default())
+    }
+
+    fn automata(&self) -> usize {
+        let parts = self.place().into_iter().chain(self.beyond_shapes());
         parts.filter(|part| part.is_automaton()).count()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        let parts = [
-            &self.protocol,
-            &self.username,
-            &self.password,
-            &self.hostname,
-            &self.port,
-            &self.pathname,
-            &self.search,
-            &self.hash,
-        ];
+    fn bytes(&self) -> usize {
+        let parts = self.place().into_iter().chain(self.beyond_shapes());
         let path_start = self.path_start.iter().map(|segment| match segment {
             Segment::Literal(text) => size_of::<Segment>() + text.len(),
             Segment::Any => size_of::<Segment>(),
         });
-        size_of::<Self>()
-            + parts.into_iter().map(Part::bytes).sum::<usize>()
-            + path_start.sum::<usize>()
+        size_of::<Self>() + parts.map(Part::bytes).sum::<usize>() + path_start.sum::<usize>()
     }
 }
 
@@ -255,11 +324,11 @@ enum Inner {
         without: Option<char>,
         empty: bool,
     },
-    Automaton(Box<Dfa>),
+    Automaton(Automaton),
 }
 
 impl Part {
-    fn of(component: Component<Text>) -> Result<Self, PatternError> {
+    fn of(component: Component<Text>, grams: &mut Grams) -> Result<Self, PatternError> {
         if component.pattern_string == "*" {
             return Ok(Self::Any);
         }
@@ -270,7 +339,10 @@ impl Part {
             ..
         } = component.matcher;
         let inner = match inner {
-            InnerMatcher::Literal { literal } => return Ok(Self::Literal(literal.into())),
+            InnerMatcher::Literal { literal } => {
+                grams.add(literal.as_bytes());
+                return Ok(Self::Literal(literal.into()));
+            }
             InnerMatcher::SingleCapture {
                 filter,
                 allow_empty,
@@ -280,9 +352,14 @@ impl Part {
             },
             InnerMatcher::RegExp { regexp } => {
                 let regexp = regexp.map_err(|error| said(&error))?;
-                Inner::Automaton(Box::new(regexp.into_automaton()?))
+                if let Ok(hir) = syntax::parse_with(&regexp.text, &byte_syntax()) {
+                    add_literals(&hir, grams);
+                }
+                Inner::Automaton(regexp.into_automaton()?)
             }
         };
+        grams.add(prefix.as_bytes());
+        grams.add(suffix.as_bytes());
         Ok(Self::Between {
             prefix: prefix.into(),
             suffix: suffix.into(),
@@ -290,11 +367,16 @@ impl Part {
         })
     }
 
-    fn of_path(component: Component<Text>) -> Result<Self, PatternError> {
-        match path_segments(&component.pattern_string) {
-            Some((path, rest)) => Ok(Self::Segments { path, rest }),
-            None => Self::of(component),
+    fn of_path(component: Component<Text>, grams: &mut Grams) -> Result<Self, PatternError> {
+        let Some((path, rest)) = path_segments(&component.pattern_string) else {
+            return Self::of(component, grams);
+        };
+        for segment in &path {
+            if let Segment::Literal(text) = segment {
+                grams.add(&[b"/", &**text].concat());
+            }
         }
+        Ok(Self::Segments { path, rest })
     }
 
     fn is_any(&self) -> bool {
@@ -346,7 +428,7 @@ impl Part {
             } => {
                 let inner = match inner {
                     Inner::Wild { .. } => 0,
-                    Inner::Automaton(dfa) => size_of_val(&**dfa) + dfa.memory_usage(),
+                    Inner::Automaton(automaton) => automaton.bytes(),
                 };
                 prefix.len() + suffix.len() + inner
             }
@@ -361,16 +443,9 @@ impl Inner {
                 (*empty || !text.is_empty())
                     && without.is_none_or(|without| !text.contains(without))
             }
-            Self::Automaton(dfa) => runs_through(dfa, text),
+            Self::Automaton(automaton) => automaton.matches(text),
         }
     }
-}
-
-type Dfa = dense::DFA<Vec<u32>>;
-
-fn runs_through(dfa: &Dfa, text: &str) -> bool {
-    let input = Input::new(text).anchored(Anchored::Yes);
-    matches!(dfa.try_search_fwd(&input), Ok(Some(_)))
 }
 
 fn match_segments(path: &[Segment], rest: bool, text: &str) -> bool {
@@ -452,45 +527,17 @@ fn path_segment(piece: &str) -> Option<Segment> {
     Some(Segment::Literal(literal.into()))
 }
 
-/// Parts of URLs are ASCII once they are parsed, so the automaton knows bytes alone: `\d` means what it means in a browser.
-fn automaton(text: &str) -> Result<Dfa, PatternError> {
-    let built = dense::Builder::new()
-        .syntax(syntax::Config::new().unicode(false).utf8(false))
-        .thompson(
-            thompson::Config::new()
-                .utf8(false)
-                .which_captures(WhichCaptures::None)
-                .nfa_size_limit(Some(DETERMINIZE_BYTES_MAX)),
-        )
-        .configure(
-            dense::Config::new()
-                .start_kind(StartKind::Anchored)
-                .accelerate(false)
-                .dfa_size_limit(Some(AUTOMATON_BYTES_MAX))
-                .determinize_size_limit(Some(DETERMINIZE_BYTES_MAX)),
-        )
-        .build(text);
-    built.map_err(|error| PatternError::Url {
-        at: None,
-        why: if error.is_size_limit_exceeded() {
-            "its wildcards and groups are too many to be matched cheaply"
-        } else {
-            "a group in parentheses is no regular expression that can be matched in linear time"
-        },
-    })
-}
-
 /// The text of a regular expression, which is compiled only where it is needed.
 #[derive(Debug)]
 struct Text {
     text: String,
-    automaton: OnceCell<Result<Dfa, PatternError>>,
+    automaton: OnceCell<Result<Automaton, PatternError>>,
 }
 
 impl Text {
-    fn into_automaton(self) -> Result<Dfa, PatternError> {
+    fn into_automaton(self) -> Result<Automaton, PatternError> {
         let known = self.automaton.into_inner();
-        known.unwrap_or_else(|| automaton(&self.text))
+        known.unwrap_or_else(|| Automaton::parse(&self.text))
     }
 }
 
@@ -508,8 +555,8 @@ impl RegExp for Text {
 
     /// Asked for the scheme alone, whether it may be one of the special ones.
     fn matches<'a>(&self, text: &'a str) -> Option<Vec<Option<&'a str>>> {
-        let dfa = self.automaton.get_or_init(|| automaton(&self.text));
-        runs_through(dfa.as_ref().ok()?, text).then(Vec::new)
+        let known = self.automaton.get_or_init(|| Automaton::parse(&self.text));
+        known.as_ref().ok()?.matches(text).then(Vec::new)
     }
 
     fn pattern_string(&self) -> &str {

@@ -77,6 +77,14 @@ fn templates_match_what_their_regular_expressions_match() {
             let have = Matcher::Pattern(pattern.clone()).accepts(topic.as_bytes());
             assert_eq!(have, want, "{text} ~ {topic} {regex}");
             hits += usize::from(want);
+            for gram in pattern.grams() {
+                let bytes = &gram.to_number().to_le_bytes()[..gram.len()];
+                let held = topic
+                    .as_bytes()
+                    .windows(gram.len())
+                    .any(|have| have == bytes);
+                assert!(held || !want, "{text} ~ {topic} {gram:?}");
+            }
             if want && !pattern.shapes().is_empty() {
                 let segments: Vec<_> = topic.split('/').map(str::as_bytes).collect();
                 let fits = |shape: &tidewire_core::Shape| {

@@ -47,6 +47,32 @@ pub(crate) struct Scratch {
     matches: Vec<u64>,
 }
 
+/// Those who want slow patterns let everyone else go first, also in the midst of a delivery to many of them: nobody of theirs is served
+/// by that, so that what is being handed out stays as it is.
+struct Courtesy {
+    served: Option<usize>,
+}
+
+/// How many are served before others are looked after: a tenth of a millisecond's worth.
+const SERVED_MAX: usize = 16;
+
+impl Courtesy {
+    fn of(feed: &ShardFeed) -> Self {
+        Self {
+            served: feed.is_slow.then_some(0),
+        }
+    }
+
+    /// Before each who is served: whether others are to be looked after now.
+    fn is_due(&mut self) -> bool {
+        let Some(served) = &mut self.served else {
+            return false;
+        };
+        *served += 1;
+        *served % SERVED_MAX == 0
+    }
+}
+
 /// The frames of a batch, in each form that somebody reads.
 struct Frames<'r, 'a> {
     records: &'r [BatchRecord<'a>],
@@ -107,13 +133,14 @@ impl<S: Sink> Shard<S> {
             records: &records[..covered],
             forms: Default::default(),
         };
+        let courtesy = Courtesy::of(&self.feeds[feed as usize]);
         if same {
-            self.hand_same(&scratch.same, &mut frames, end);
+            self.hand_same(&scratch.same, &mut frames, end, courtesy);
         } else {
             scratch.matches.sort_unstable();
             // A record that matched by two topics is delivered once: invariant 8.
             scratch.matches.dedup();
-            self.hand_matches(&scratch.matches, &mut frames, end);
+            self.hand_matches(&scratch.matches, &mut frames, end, courtesy);
         }
         scratch.same.clear();
         scratch.matches.clear();
@@ -122,9 +149,18 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Everyone gets the same run of frames, from their own cursor on.
-    fn hand_same(&mut self, same: &[u32], frames: &mut Frames<'_, '_>, end: Position) {
+    fn hand_same(
+        &mut self,
+        same: &[u32],
+        frames: &mut Frames<'_, '_>,
+        end: Position,
+        mut courtesy: Courtesy,
+    ) {
         let records = frames.records;
         for &index in same {
+            if courtesy.is_due() {
+                self.serve_tails(false);
+            }
             let subscriber = &self.subscribers[index as usize];
             let next = subscriber.next;
             let first = if next <= records[0].position() {
@@ -142,10 +178,19 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Everyone gets what they matched, in order.
-    fn hand_matches(&mut self, matches: &[u64], frames: &mut Frames<'_, '_>, end: Position) {
+    fn hand_matches(
+        &mut self,
+        matches: &[u64],
+        frames: &mut Frames<'_, '_>,
+        end: Position,
+        mut courtesy: Courtesy,
+    ) {
         let records = frames.records;
         let mut run = Vec::new();
         for group in matches.chunk_by(|a, b| a >> 32 == b >> 32) {
+            if courtesy.is_due() {
+                self.serve_tails(false);
+            }
             let (index, _) = unpack(group[0]);
             let form = self.subscribers[index as usize].form();
             let all = frames.in_form(form);

@@ -50,8 +50,6 @@ pub(crate) struct ShardFeed {
     pub(crate) feed: Arc<Feed>,
     /// Its subscribers' patterns are slow: they are tried in goes, and a tail that comes late is late alone.
     pub(crate) is_slow: bool,
-    /// How many slow patterns with a shape were told as interests.
-    slow_told: u32,
     shard: u32,
     mark: Arc<Mark>,
     pub(crate) index: TopicIndex,
@@ -98,7 +96,6 @@ impl ShardFeed {
         Self {
             feed,
             is_slow,
-            slow_told: 0,
             shard,
             mark,
             index: TopicIndex::new(seed),
@@ -112,7 +109,7 @@ impl ShardFeed {
     /// Adds a subscriber to the index, and to the feed's interests what is new in it.
     pub(crate) fn add(&mut self, filter: Filter, subscriber: u32) -> (FilterId, Edges) {
         self.subscribers += 1;
-        let mut interest = ShardInterest(&self.feed.interests, self.shard, &mut self.slow_told);
+        let mut interest = ShardInterest(&self.feed.interests, self.shard);
         let edges = self.index.add(&filter.routing, subscriber, &mut interest);
         (self.filters.add(filter), edges)
     }
@@ -120,7 +117,7 @@ impl ShardFeed {
     /// Takes a subscriber out. `moved` is told which other one has another slot in its list of the index now.
     pub(crate) fn remove(&mut self, filter: FilterId, edges: Edges, moved: impl FnMut(u32, u32)) {
         self.subscribers -= 1;
-        let mut interest = ShardInterest(&self.feed.interests, self.shard, &mut self.slow_told);
+        let mut interest = ShardInterest(&self.feed.interests, self.shard);
         self.index.remove(edges, &mut interest, moved);
         self.filters.remove(filter);
     }
@@ -172,38 +169,21 @@ impl ShardFeed {
 impl Drop for ShardFeed {
     fn drop(&mut self) {
         let interests = &self.feed.interests;
-        let mut interest = ShardInterest(interests, self.shard, &mut self.slow_told);
+        let mut interest = ShardInterest(interests, self.shard);
         self.index.end_all(&mut interest);
         interests.unregister(self.shard);
     }
 }
 
-struct ShardInterest<'a>(&'a Interests, u32, &'a mut u32);
-
-/// Of more slow patterns a shard does not tell the shapes: commits would look at each that they meet, only to wake the shard.
-const SLOW_TOLD_MAX: u32 = 64;
+struct ShardInterest<'a>(&'a Interests, u32);
 
 impl Interest for ShardInterest<'_> {
     fn begin(&mut self, matcher: &Matcher) -> u32 {
-        let Self(interests, shard, slow_told) = self;
-        match matcher {
-            Matcher::Pattern(pattern) if !pattern.is_quick() => {
-                **slow_told += 1;
-                if **slow_told > SLOW_TOLD_MAX {
-                    return interests.add_slow(*shard);
-                }
-            }
-            _ => {}
-        }
-        interests.add(*shard, matcher)
+        self.0.add(self.1, matcher)
     }
 
     fn end(&mut self, matcher: &Matcher, interest: u32) {
-        let Self(interests, shard, slow_told) = self;
-        if matches!(matcher, Matcher::Pattern(pattern) if !pattern.is_quick()) {
-            **slow_told -= 1;
-        }
-        interests.remove(*shard, matcher, interest);
+        self.0.remove(self.1, matcher, interest);
     }
 }
 

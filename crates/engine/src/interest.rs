@@ -16,9 +16,10 @@ use std::task::Waker;
 
 use foldhash::fast::FixedState;
 use slab::Slab;
-use tidewire_core::{Matcher, Pattern, Position};
+use tidewire_core::{Gram, Matcher, Pattern, Position, Space, TopicRef};
 use tidewire_log::{Batch, Watcher};
 
+use crate::grams::GramTable;
 use crate::index::id;
 use crate::lists::{Entry, Lists};
 use crate::patterns::PatternIndex;
@@ -122,31 +123,61 @@ struct Wanted {
     /// By the topic's hash: a collision wakes a shard in vain, no more.
     topics: Lists<u64>,
     every: Lists<()>,
-    /// Shards that have to look at every record for their slow patterns, and how many interests of that kind they have told.
+    /// Shards that want slow patterns, by a gram that the topics hold, in each space; and how many interests under that gram they
+    /// have told.
+    grams: Vec<(Space, GramTable<(u32, u32)>)>,
+    /// Shards that have to look at every record for slow patterns without a gram, and how many interests of that kind they have told.
     slow: BTreeMap<u32, u32>,
-    /// Which patterns match, as keys of the next.
+    seed: u64,
+    /// Which quick patterns match, as keys of the next.
     patterns: PatternIndex,
     by_pattern: Lists<u32>,
     pattern_keys: Slab<()>,
     marks: Slab<Arc<Mark>>,
 }
 
-/// Stands for an interest of [`Wanted::slow`].
+/// Stands for an interest of [`Wanted::slow`]; no gram has this number.
 const SLOW: u32 = u32::MAX;
 
 impl Wanted {
-    fn add_slow(&mut self, shard: u32) -> u32 {
-        *self.slow.entry(shard).or_default() += 1;
-        SLOW
+    /// Who wants a slow pattern looks for itself, so that commits do not wait for that; it is woken where the topic has a gram that the
+    /// pattern's topics hold, or for everything.
+    fn add_slow(&mut self, pattern: &Pattern, shard: u32) -> u32 {
+        if pattern.grams().is_empty() {
+            *self.slow.entry(shard).or_default() += 1;
+            return SLOW;
+        }
+        let space = pattern.space();
+        let known = self.grams.iter().position(|(known, _)| *known == space);
+        let at = known.unwrap_or_else(|| {
+            self.grams.push((space, GramTable::new(self.seed)));
+            self.grams.len() - 1
+        });
+        let table = &mut self.grams[at].1;
+        let gram = table.choose(pattern.grams()).expect("it has some");
+        let shards = table.grow(gram);
+        match shards.iter_mut().find(|(known, _)| *known == shard) {
+            Some((_, told)) => *told += 1,
+            None => shards.push((shard, 1)),
+        }
+        gram.to_number()
     }
 
-    fn remove_slow(&mut self, shard: u32) {
-        if let Some(told) = self.slow.get_mut(&shard) {
-            *told -= 1;
-            if *told == 0 {
-                self.slow.remove(&shard);
+    fn remove_slow(&mut self, pattern: &Pattern, shard: u32, interest: u32) {
+        if interest == SLOW {
+            if let Some(told) = self.slow.get_mut(&shard) {
+                *told -= 1;
             }
+            return self.slow.retain(|_, told| *told > 0);
         }
+        let space = pattern.space();
+        for (_, table) in self.grams.iter_mut().filter(|(known, _)| *known == space) {
+            table.shrink(Gram::from_number(interest), |(known, told)| {
+                *told -= u32::from(*known == shard);
+                *told > 0
+            });
+        }
+        self.grams.retain(|(_, table)| !table.is_empty());
     }
 
     fn add_pattern(&mut self, pattern: &Pattern, shard: u32) -> u32 {
@@ -168,15 +199,24 @@ impl Wanted {
         }
     }
 
-    /// The shards that want a topic, by its name and by patterns; one that has both twice.
-    fn each_entry(&self, topic: &[u8], mut with: impl FnMut(&Entry)) {
+    /// The shards that want a topic, by its name and by patterns, and those that have to look; one may come several times.
+    fn each_shard(&self, topic: &[u8], mut with: impl FnMut(u32)) {
         let hash = self.hasher.hash_one(topic);
-        self.topics.entries(&hash).iter().for_each(&mut with);
-        if !self.patterns.is_empty() {
-            // Who wants a slow pattern looks for itself, so that commits do not wait for that.
-            for key in self.patterns.meeting(topic) {
-                self.by_pattern.entries(&key).iter().for_each(&mut with);
-            }
+        let mut each = |entries: &[Entry]| entries.iter().for_each(|entry| with(entry.value));
+        each(self.topics.entries(&hash));
+        if self.patterns.is_empty() && self.grams.is_empty() {
+            return;
+        }
+        let looked = TopicRef::new(topic);
+        for key in self.patterns.quick_matching(&looked) {
+            each(self.by_pattern.entries(&key));
+        }
+        for (space, table) in &self.grams {
+            space.text(&looked, |text| {
+                table.each(text, |shards| {
+                    shards.iter().for_each(|(shard, _)| with(*shard));
+                });
+            });
         }
     }
 }
@@ -211,7 +251,9 @@ impl Interests {
             hasher: FixedState::with_seed(seed),
             topics: Lists::new(seed),
             every: Lists::new(seed),
+            grams: Vec::new(),
             slow: BTreeMap::new(),
+            seed,
             patterns: PatternIndex::new(seed),
             by_pattern: Lists::new(seed),
             pattern_keys: Slab::new(),
@@ -236,27 +278,20 @@ impl Interests {
                 let hash = wanted.hasher.hash_one(topic.as_bytes());
                 wanted.topics.add(hash, shard)
             }
-            Matcher::Pattern(pattern) if pattern.shapes().is_empty() => wanted.add_slow(shard),
+            Matcher::Pattern(pattern) if !pattern.is_quick() => wanted.add_slow(pattern, shard),
             Matcher::Pattern(pattern) => wanted.add_pattern(pattern, shard),
             _ => wanted.every.add((), shard),
         }
-    }
-
-    /// A shard wants something of which only trying can tell where it is: it is woken for everything.
-    pub(crate) fn add_slow(&self, shard: u32) -> u32 {
-        let mut wanted = lock(&self.wanted);
-        wanted
-            .as_mut()
-            .expect("the shard is registered")
-            .add_slow(shard)
     }
 
     /// It does not want it any more.
     pub(crate) fn remove(&self, shard: u32, matcher: &Matcher, interest: u32) {
         if let Some(wanted) = &mut *lock(&self.wanted) {
             match matcher {
-                _ if interest == SLOW => wanted.remove_slow(shard),
                 Matcher::Exact(_) => wanted.topics.remove(interest),
+                Matcher::Pattern(pattern) if !pattern.is_quick() => {
+                    wanted.remove_slow(pattern, shard, interest);
+                }
                 Matcher::Pattern(pattern) => wanted.remove_pattern(pattern, interest),
                 _ => wanted.every.remove(interest),
             }
@@ -296,7 +331,7 @@ impl Watcher for Interests {
             };
             for item in batch.all_records() {
                 for topic in item.record().topics() {
-                    wanted.each_entry(topic, |entry| mark(entry.value, item.position()));
+                    wanted.each_shard(topic, |shard| mark(shard, item.position()));
                 }
             }
             let (first, last) = (batch.all_records().next(), batch.all_records().last());

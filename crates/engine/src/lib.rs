@@ -13,6 +13,7 @@ mod deliver;
 pub mod driver;
 mod feed;
 mod filters;
+mod grams;
 mod index;
 mod interest;
 mod kept;

@@ -1,8 +1,9 @@
 //! The pattern index: which of many patterns match a topic, without trying each.
 //!
-//! Patterns with a shape stand in a trie of segments: a topic walks down it and meets only those whose literals it has. Those that
-//! are slow ([`Pattern::is_quick`]), with or without a shape, are tried one by one, perhaps in several goes, and what a topic came
-//! to there is remembered, within a bound. Either way each distinct pattern is tried at most once a topic, however many want it.
+//! Quick patterns stand in a trie of segments: a topic walks down it and meets only those whose literals it has. Those that are slow
+//! ([`Pattern::is_quick`]) stand under one of their grams ([`crate::grams`]): those that a topic meets are tried one by one, perhaps
+//! in several goes, and what a topic came to there is remembered, within a bound. Either way each distinct pattern is tried at most
+//! once a topic, however many want it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -10,8 +11,9 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use slab::Slab;
-use tidewire_core::{Pattern, Segment, Shape, Space, TopicRef};
+use tidewire_core::{Gram, Pattern, Segment, Shape, Space, TopicRef};
 
+use crate::grams::GramTable;
 use crate::index::id;
 
 /// How many bytes of results may be remembered in each of two generations.
@@ -28,9 +30,11 @@ pub(crate) struct PatternIndex {
     seed: u64,
     slots: Table<Pattern, u32>,
     known: Slab<Known>,
-    /// One for each space that a pattern is in; nearly always one or two.
+    /// Of quick ones, one for each space that a pattern is in; nearly always one or two.
     tries: Vec<Trie>,
-    /// Those without a shape, in the order in which they came.
+    /// Slow ones by a gram that their topics hold; for each space as well.
+    grams: Vec<(Space, GramTable<Slow>)>,
+    /// Slow ones without a gram, in the order in which they came.
     general: BTreeMap<Birth, u32>,
     /// How many slow ones ever came, and how many are here.
     births: Birth,
@@ -41,11 +45,16 @@ pub(crate) struct PatternIndex {
 /// Says of two slow patterns which one came first; never used twice.
 type Birth = u64;
 
+/// A slow pattern: when it came, and its slot.
+type Slow = (Birth, u32);
+
 struct Known {
     pattern: Pattern,
     value: u32,
     /// Of a slow one.
     birth: Option<Birth>,
+    /// Under which it stands.
+    gram: Option<Gram>,
 }
 
 /// What earlier lookups came to, and room for the next.
@@ -70,7 +79,7 @@ struct Memory {
 struct Remembered {
     /// Of those who came before this.
     before: Birth,
-    matching: Vec<(Birth, u32)>,
+    matching: Vec<Slow>,
 }
 
 /// Where a topic has come to in a trie.
@@ -78,8 +87,11 @@ struct Remembered {
 struct Walk {
     nodes: Vec<u32>,
     next: Vec<u32>,
-    /// The slots of patterns that it met.
+    /// The slots of quick patterns that it met.
     met: Vec<u32>,
+    /// The slow patterns that the topic `of` met by their grams, in the order in which they came; of no topic, none are known.
+    slow: Vec<Slow>,
+    of: Vec<u8>,
 }
 
 impl PatternIndex {
@@ -90,6 +102,7 @@ impl PatternIndex {
             slots: table(seed),
             known: Slab::new(),
             tries: Vec::new(),
+            grams: Vec::new(),
             general: BTreeMap::new(),
             births: 0,
             slow: 0,
@@ -109,34 +122,50 @@ impl PatternIndex {
 
     /// Adds a pattern that is not there yet.
     pub(crate) fn insert(&mut self, pattern: &Pattern, value: u32) {
-        let birth = (!pattern.is_quick()).then_some(self.births);
-        let slot = id(self.known.insert(Known {
+        let slot = id(self.known.vacant_key());
+        let (mut birth, mut gram) = (None, None);
+        if pattern.is_quick() {
+            self.insert_quick(pattern, slot);
+        } else {
+            gram = self.insert_slow(pattern, (self.births, slot));
+            birth = Some(self.births);
+            self.births += 1;
+            self.slow += 1;
+        }
+        self.known.insert(Known {
             pattern: pattern.clone(),
             value,
             birth,
-        }));
+            gram,
+        });
         self.slots.insert(pattern.clone(), slot);
-        if let Some(birth) = birth {
-            self.births += 1;
-            self.slow += 1;
-            if pattern.shapes().is_empty() {
-                self.general.insert(birth, slot);
+        self.memory.get_mut().forget_last();
+    }
+
+    fn insert_quick(&mut self, pattern: &Pattern, slot: u32) {
+        let space = pattern.space();
+        let trie = match self.tries.iter().position(|trie| trie.space == space) {
+            Some(trie) => trie,
+            None => {
+                self.tries.push(Trie::new(space, self.seed));
+                self.tries.len() - 1
             }
+        };
+        for shape in pattern.shapes() {
+            self.tries[trie].insert(shape, slot);
         }
-        if !pattern.shapes().is_empty() {
-            let space = pattern.space();
-            let trie = match self.tries.iter().position(|trie| trie.space == space) {
-                Some(trie) => trie,
-                None => {
-                    self.tries.push(Trie::new(space, self.seed));
-                    self.tries.len() - 1
-                }
-            };
-            for shape in pattern.shapes() {
-                self.tries[trie].insert(shape, slot);
-            }
+    }
+
+    /// Adds a slow one; under which gram.
+    fn insert_slow(&mut self, pattern: &Pattern, (birth, slot): Slow) -> Option<Gram> {
+        if pattern.grams().is_empty() {
+            self.general.insert(birth, slot);
+            return None;
         }
-        self.memory.get_mut().last = None;
+        let table = table_of(&mut self.grams, pattern, self.seed);
+        let gram = table.choose(pattern.grams())?;
+        table.grow(gram).push((birth, slot));
+        Some(gram)
     }
 
     /// Takes a pattern out.
@@ -145,10 +174,22 @@ impl PatternIndex {
             return;
         };
         let known = self.known.remove(slot as usize);
-        if let Some(birth) = known.birth {
-            self.slow -= 1;
-            self.general.remove(&birth);
+        self.memory.get_mut().forget_last();
+        let Some(birth) = known.birth else {
+            return self.remove_quick(pattern, slot);
+        };
+        self.slow -= 1;
+        match known.gram {
+            Some(gram) => {
+                let table = table_of(&mut self.grams, pattern, self.seed);
+                table.shrink(gram, |(known, _)| *known != birth);
+            }
+            None => drop(self.general.remove(&birth)),
         }
+        self.grams.retain(|(_, table)| !table.is_empty());
+    }
+
+    fn remove_quick(&mut self, pattern: &Pattern, slot: u32) {
         let space = pattern.space();
         if let Some(trie) = self.tries.iter().position(|trie| trie.space == space) {
             for shape in pattern.shapes() {
@@ -158,7 +199,6 @@ impl PatternIndex {
                 self.tries.swap_remove(trie);
             }
         }
-        self.memory.get_mut().last = None;
     }
 
     /// The values of all patterns that match a topic, each once.
@@ -170,15 +210,9 @@ impl PatternIndex {
             return found.clone();
         }
         let looked = TopicRef::new(topic);
-        let mut found = self.quick(&looked, &mut memory);
-        if self.slow > 0 {
-            // As much as it takes: whoever must not wait has had it prepared.
-            let matching = self.tried(&looked, &mut memory, &mut usize::MAX.clone());
-            let matching = matching.unwrap_or_default();
-            found.extend(matching.iter().map(|(_, slot)| self.value(*slot)));
-        }
-        memory.last = Some((topic.into(), found.clone()));
-        found
+        // As much as it takes: whoever must not wait has had it prepared.
+        let found = self.found(&looked, &mut memory, &mut usize::MAX.clone());
+        found.unwrap_or_default()
     }
 
     /// Tries slow patterns on a topic until they were all tried or the effort is spent; whether all were. Then [`PatternIndex::matching`]
@@ -188,24 +222,37 @@ impl PatternIndex {
             return true;
         }
         let mut memory = self.memory.borrow_mut();
-        if let Some(known) = memory.young.get(topic)
-            && known.before == self.births
-        {
+        if memory.knows(topic, self.births) {
             return true;
         }
-        let looked = TopicRef::new(topic);
-        self.quick(&looked, &mut memory);
-        self.tried(&looked, &mut memory, effort).is_some()
+        self.found(&TopicRef::new(topic), &mut memory, effort)
+            .is_some()
     }
 
-    /// The values of all quick patterns that match a topic, and of all slow ones whose shape it has: those without a shape may match
-    /// besides.
-    pub(crate) fn meeting(&self, topic: &[u8]) -> Vec<u32> {
-        let mut memory = self.memory.borrow_mut();
-        let mut found = self.quick(&TopicRef::new(topic), &mut memory);
-        let met = memory.walk.met.iter();
-        let slow = met.filter(|slot| self.known[**slot as usize].birth.is_some());
-        found.extend(slow.map(|slot| self.value(*slot)));
+    /// The values of all patterns that match a topic, and remembers them; `None` if the effort was spent before.
+    fn found(
+        &self,
+        topic: &TopicRef<'_>,
+        memory: &mut Memory,
+        effort: &mut usize,
+    ) -> Option<Vec<u32>> {
+        let mut found = Vec::new();
+        if self.slow > 0 {
+            if !memory.knows(topic.as_bytes(), self.births) {
+                self.meet(topic, &mut memory.walk);
+            }
+            let matching = self.tried(topic, memory, effort)?;
+            found.extend(matching.iter().map(|(_, slot)| self.value(*slot)));
+        }
+        self.quick(topic, &mut memory.walk, &mut found);
+        memory.last = Some((topic.as_bytes().into(), found.clone()));
+        Some(found)
+    }
+
+    /// The values of all quick patterns that match a topic.
+    pub(crate) fn quick_matching(&self, topic: &TopicRef<'_>) -> Vec<u32> {
+        let mut found = Vec::new();
+        self.quick(topic, &mut self.memory.borrow_mut().walk, &mut found);
         found
     }
 
@@ -213,9 +260,8 @@ impl PatternIndex {
         self.known[slot as usize].value
     }
 
-    /// Those that the tries lead to, which say who may match: the values of quick ones that do. The walk knows the others.
-    fn quick(&self, topic: &TopicRef<'_>, memory: &mut Memory) -> Vec<u32> {
-        let walk = &mut memory.walk;
+    /// Those that the tries lead to, which say who may match: adds the values of those that do.
+    fn quick(&self, topic: &TopicRef<'_>, walk: &mut Walk, found: &mut Vec<u32>) {
         walk.met.clear();
         for trie in &self.tries {
             trie.walk(topic, walk);
@@ -224,19 +270,35 @@ impl PatternIndex {
         // By two shapes, or by two ways of one.
         walk.met.dedup();
         let met = walk.met.iter().map(|slot| &self.known[*slot as usize]);
-        met.filter(|known| known.birth.is_none() && known.pattern.matches(topic))
-            .map(|known| known.value)
-            .collect()
+        let matching = met.filter(|known| known.pattern.matches(topic));
+        found.extend(matching.map(|known| known.value));
     }
 
-    /// The slow ones that match, of those whom the walk has met and those without a shape. `None` if the effort was spent before they
+    /// Notes the slow ones whose gram a topic holds.
+    fn meet(&self, topic: &TopicRef<'_>, walk: &mut Walk) {
+        // Most often the go before was the same topic's.
+        if !walk.of.is_empty() && walk.of == topic.as_bytes() {
+            return;
+        }
+        walk.of.clear();
+        walk.of.extend_from_slice(topic.as_bytes());
+        walk.slow.clear();
+        for (space, table) in &self.grams {
+            space.text(topic, |text| {
+                table.each(text, |met| walk.slow.extend_from_slice(met));
+            });
+        }
+        walk.slow.sort_unstable();
+    }
+
+    /// The slow ones that match, of those whom the topic has met and those without a gram. `None` if the effort was spent before they
     /// were all tried; then the next go goes on.
     fn tried(
         &self,
         topic: &TopicRef<'_>,
         memory: &mut Memory,
         effort: &mut usize,
-    ) -> Option<Vec<(Birth, u32)>> {
+    ) -> Option<Vec<Slow>> {
         let bytes = topic.as_bytes();
         let mut known = memory.take(bytes).unwrap_or_default();
         let is_here = |birth, slot: u32| {
@@ -248,14 +310,14 @@ impl PatternIndex {
             .retain(|(birth, slot)| is_here(*birth, *slot));
         if known.before < self.births {
             let found = &mut known.matching;
-            let met = &memory.walk.met;
+            let met = &memory.walk.slow;
             let left = self.try_from(known.before, topic, met, found, effort);
             if let Some(left) = left {
                 known.before = left;
                 known = memory.begin(bytes, known)?;
                 // There is no room to remember how far it came: then it is tried to the end.
                 let found = &mut known.matching;
-                let met = &memory.walk.met;
+                let met = &memory.walk.slow;
                 self.try_from(left, topic, met, found, &mut usize::MAX.clone());
             }
             known.before = self.births;
@@ -270,26 +332,27 @@ impl PatternIndex {
         &self,
         first: Birth,
         topic: &TopicRef<'_>,
-        met: &[u32],
-        found: &mut Vec<(Birth, u32)>,
+        met: &[Slow],
+        found: &mut Vec<Slow>,
         effort: &mut usize,
     ) -> Option<Birth> {
-        let slow = |slot: &u32| Some((self.known[*slot as usize].birth?, *slot));
-        let mut shaped: Vec<_> = met.iter().filter_map(slow).collect();
-        shaped.retain(|(birth, _)| *birth >= first);
-        shaped.sort_unstable();
+        let met = &met[met.partition_point(|(birth, _)| *birth < first)..];
         // However many it meets, there is something left to try some of them.
         let at_least = effort.div_ceil(2);
+        let search = self
+            .grams
+            .iter()
+            .map(|(_, table)| table.effort(topic.as_bytes().len()));
         *effort = effort
-            .saturating_sub(MEETING_EFFORT * shaped.len())
+            .saturating_sub(search.sum::<usize>() + MEETING_EFFORT * met.len())
             .max(at_least);
-        let mut shaped = shaped.into_iter().peekable();
+        let mut met = met.iter().copied().peekable();
         let general = self.general.range(first..);
         let mut general = general.map(|(birth, slot)| (*birth, *slot)).peekable();
         loop {
-            let next = match (shaped.peek(), general.peek()) {
-                (Some(a), Some(b)) if a < b => shaped.next(),
-                (Some(_), None) => shaped.next(),
+            let next = match (met.peek(), general.peek()) {
+                (Some(a), Some(b)) if a < b => met.next(),
+                (Some(_), None) => met.next(),
                 _ => general.next(),
             };
             let (birth, slot) = next?;
@@ -303,6 +366,21 @@ impl PatternIndex {
             }
         }
     }
+}
+
+/// The grams of a pattern's space.
+fn table_of<'a>(
+    grams: &'a mut Vec<(Space, GramTable<Slow>)>,
+    pattern: &Pattern,
+    seed: u64,
+) -> &'a mut GramTable<Slow> {
+    let space = pattern.space();
+    let known = grams.iter().position(|(known, _)| *known == space);
+    let at = known.unwrap_or_else(|| {
+        grams.push((space, GramTable::new(seed)));
+        grams.len() - 1
+    });
+    &mut grams[at].1
 }
 
 /// What it costs to meet a pattern and put it into its place, as [`Pattern::effort`] has it.
@@ -321,6 +399,18 @@ impl Memory {
             young_bytes: 0,
             walk: Walk::default(),
         }
+    }
+
+    /// Other patterns are here now.
+    fn forget_last(&mut self) {
+        self.last = None;
+        self.walk.of.clear();
+    }
+
+    /// Whether a topic was tried on all slow patterns there are.
+    fn knows(&self, topic: &[u8], births: Birth) -> bool {
+        let known = self.young.get(topic);
+        known.is_some_and(|known| known.before == births)
     }
 
     /// What is remembered of a topic; it is given back by [`Memory::keep`].
@@ -486,7 +576,9 @@ impl Trie {
 
     /// Notes whom a topic meets.
     fn walk(&self, topic: &TopicRef<'_>, walk: &mut Walk) {
-        let Walk { nodes, next, met } = walk;
+        let Walk {
+            nodes, next, met, ..
+        } = walk;
         nodes.clear();
         nodes.push(ROOT);
         self.space.segments(topic, |segment| {

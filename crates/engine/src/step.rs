@@ -135,7 +135,7 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Reads once for each feed's tail, on the side of slow patterns or the other.
-    fn serve_tails(&mut self, slow: bool) {
+    pub(crate) fn serve_tails(&mut self, slow: bool) {
         for feed in 0..self.feeds.capacity() {
             if let Some(known) = self.feeds.get_mut(feed)
                 && known.is_slow == slow

@@ -127,6 +127,71 @@ fn slow_patterns_hold_nobody_up_but_their_own() {
     }
 }
 
+/// An event that many slow patterns match does not hold anybody else up until all of those have it.
+#[test]
+fn everyone_else_goes_first_in_the_midst_of_a_delivery_to_slow_patterns() {
+    let patterns = Patterns::default();
+    let mut config = quiet();
+    config.step_records_max = 1;
+    let mut world = World::new(config);
+    let others: Vec<_> = (0..100)
+        .map(|n| {
+            let mut wants = world.wants(&[], 1);
+            let pattern = patterns.selector(&format!("x-{{id}}{{n{n}}}"));
+            wants.filter.routing = MatcherSet::from_iter([pattern.unwrap()]);
+            world.join(wants).1
+        })
+        .collect();
+    let wants = world.wants(&["plain"], 1);
+    let plain = world.join(wants).1;
+    world.run();
+    for (topic, data) in [("x-1", "0"), ("plain", "1"), ("plain", "2"), ("plain", "3")] {
+        world.publish(topic, data);
+    }
+    world.step();
+    assert_eq!(plain.words(), "1 2 3", "a step reads one at a time");
+    let before = others.iter().filter(|other| other.turn() < plain.turn());
+    let before = before.count();
+    assert!((16..60).contains(&before), "{before} before the last");
+    assert!(others.iter().all(|other| other.words() == "0"));
+    world.run();
+    assert!(others.iter().all(|other| other.words().is_empty()));
+}
+
+/// A commit wakes for slow patterns only those whose topics may be meant.
+#[test]
+fn a_shard_is_not_woken_for_topics_that_its_slow_patterns_cannot_match() {
+    let patterns = Patterns::with_base(Default::default(), "https://h.x/hub").unwrap();
+    let mut world = World::new(quiet());
+    let mut sinks = Vec::new();
+    for n in 0..200 {
+        let made = match n % 2 {
+            0 => patterns.url_pattern(&format!("/a{n}-(x|y)/*")),
+            _ => patterns.selector(&format!("/a{n}-{{id}}")),
+        };
+        let mut wants = world.wants(&[], 1);
+        wants.filter.routing = MatcherSet::from_iter([made.unwrap()]);
+        sinks.push(world.join(wants).1);
+    }
+    world.run();
+    let wakes = |world: &mut World, topic: &str, data: &str| {
+        world.publish(topic, data);
+        let is_woken = world.is_woken();
+        world.run();
+        is_woken
+    };
+    assert!(!wakes(&mut world, "/b/1", "1"));
+    assert!(wakes(&mut world, "/a8-x/1", "2") && wakes(&mut world, "/a9-x", "3"));
+    assert_eq!([8, 9].map(|n: usize| sinks[n].words()), ["2", "3"]);
+    // Those that have left are not asked any more; their neighbours are.
+    let keys: Vec<_> = world.shard.keys().collect();
+    for key in keys.iter().take(100) {
+        drop(world.shard.leave(*key));
+    }
+    assert!(!wakes(&mut world, "/a8-x/2", "4") && wakes(&mut world, "/a101-x", "5"));
+    assert_eq!([8, 101].map(|n: usize| sinks[n].words()), ["", "5"]);
+}
+
 fn topics(names: &[&str]) -> MatcherSet {
     world::set(names)
 }

@@ -24,13 +24,19 @@ const SHORT: Bits = 0b11 << 8;
 const SINGLE: Bits = 0xff;
 
 /// Templates, and the topics that they match.
-const TEMPLATES: [(&str, Bits); 3] = [
+const TEMPLATES: [(&str, Bits); 4] = [
     ("{+all}", SINGLE | SHORT),
     ("{name}", SINGLE),
+    // Of too many expressions to be quick: it is found by a gram, and tried.
+    (
+        "short/{name}{.a}{.b}{.c}{.d}{.e}{.f}{.g}{.h}{.i}{.j}",
+        SHORT,
+    ),
     ("short/{name}", SHORT),
 ];
+const TRIED: usize = 2;
 
-static PATTERNS: LazyLock<[(Matcher, Bits); 3]> = LazyLock::new(|| {
+static PATTERNS: LazyLock<[(Matcher, Bits); 4]> = LazyLock::new(|| {
     let patterns = Patterns::new(PatternLimits::default());
     TEMPLATES.map(|(text, bits)| (patterns.selector(text).expect("a template"), bits))
 });
@@ -137,8 +143,10 @@ impl Wants {
 fn in_patterns(bits: Bits) -> MatcherSet {
     let mut left = bits;
     let mut matchers = Vec::new();
-    for (pattern, matched) in &*PATTERNS {
-        if left & matched == *matched {
+    for (at, (pattern, matched)) in PATTERNS.iter().enumerate() {
+        // Of the two for the same topics, one or the other.
+        let other = at == TRIED && bits & 1 == 1;
+        if left & matched == *matched && !other {
             left &= !matched;
             matchers.push(pattern.clone());
         }

@@ -76,6 +76,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         to: "for topic in item.record().topics().take(1) {",
     },
     Mutant {
+        name: "nobody is woken by a gram",
+        breaks: "no wake is lost",
+        file: "interest.rs",
+        from: "shards.iter().for_each(|(shard, _)| with(*shard));",
+        to: "let _ = (shards, &mut with);",
+    },
+    Mutant {
+        name: "a topic's grams are those of another",
+        breaks: "live and replay agree",
+        file: "patterns.rs",
+        from: "!walk.of.is_empty() && walk.of == topic.as_bytes()",
+        to: "!walk.of.is_empty()",
+    },
+    Mutant {
         name: "a hot tail jumps ahead",
         breaks: "the tail skips only what nobody in the shard wants",
         file: "feed.rs",
@@ -192,6 +206,9 @@ impl Bench {
             "Cargo.lock",
             "rust-toolchain.toml",
             "crates",
+            "examples",
+            "bench/floor",
+            "bench/axum-sse",
             "xtask",
         ] {
             copy(&workspace.join(part), &bench.tree.join(part))?;

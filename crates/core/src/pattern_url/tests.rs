@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::{PatternLimits, Patterns, TopicRef};
 
@@ -104,6 +106,36 @@ fn one_look_at_a_topic_serves_any_base() {
     );
 }
 
+fn spelled(gram: Gram) -> String {
+    let bytes = &gram.to_number().to_le_bytes()[..gram.len()];
+    std::str::from_utf8(bytes).unwrap().to_owned()
+}
+
+#[test]
+fn what_a_url_has_to_hold_is_read_from_every_part() {
+    let base = Base::parse("https://h.x/hub").unwrap();
+    #[rustfmt::skip]
+    let table: [(&str, &[&str]); 11] = [
+        ("*://*/ab*cd",             &["/ab", "cd"]),
+        ("*://*/(abc|def)x",        &["/", "x"]),
+        ("*://*/:a-bcde-:b",        &["-bcd", "bcde", "cde-", "/"]),
+        ("*://*/x{/abc}?",          &["/x"]),
+        ("*://*/x{/abc}+",          &["/abc", "/x"]),
+        ("*://*/x{/abc}*",          &["/x"]),
+        ("*://*/([a])bc(d{2}e)",    &["/abc", "d", "e"]),
+        ("*://*/((?i)abc)",         &["/"]),
+        ("*://*/a?q=*#f",           &["/a", "q=", "f"]),
+        ("https://*.e.x/*",         &[".e.x", "http", "ttps"]),
+        ("*://*:*/*",               &[]),
+    ];
+    for (text, want) in table {
+        let (_, grams) = UrlPattern::parse(text, &base).unwrap();
+        let have: BTreeSet<_> = grams.iter().map(|gram| spelled(*gram)).collect();
+        let want: BTreeSet<_> = want.iter().map(|gram| (*gram).to_owned()).collect();
+        assert_eq!(have, want, "{text}");
+    }
+}
+
 /// The same answers as those of the crate that reads the patterns, with its own matcher.
 #[test]
 fn matching_agrees_with_the_crate_that_reads_patterns() {
@@ -122,7 +154,7 @@ fn matching_agrees_with_the_crate_that_reads_patterns() {
         let text: String = (0..1 + next(7))
             .map(|_| pieces[next(pieces.len())])
             .collect();
-        let Ok(ours) = UrlPattern::parse(&text, &base) else {
+        let Ok((ours, grams)) = UrlPattern::parse(&text, &base) else {
             continue;
         };
         patterns += 1;
@@ -137,8 +169,13 @@ fn matching_agrees_with_the_crate_that_reads_patterns() {
             let want = theirs
                 .test(urlpattern::UrlPatternMatchInput::Url(url.clone()))
                 .unwrap();
-            assert_eq!(ours.matches(&url), want, "{text} ~ {topic} ({url})");
+            assert_eq!(ours.matches(&url), want, "{text} ~ {topic} ({url:?})");
             hits += usize::from(want);
+            let holds = |gram: &Gram| url.as_str().contains(&spelled(*gram));
+            assert!(
+                !want || grams.iter().all(holds),
+                "{text} ~ {url:?} {grams:?}"
+            );
             if let Some(shape) = &shape {
                 let mut have = Vec::new();
                 segments(&url, |segment| have.push(segment.to_vec()));
@@ -169,7 +206,7 @@ fn hostile_patterns_are_refused_or_small() {
         format!("/({})", "(".repeat(1000)),
     ] {
         match UrlPattern::parse(&text, &base) {
-            Ok(pattern) => assert!(pattern.bytes() < 128 << 10, "{text}"),
+            Ok((pattern, _)) => assert!(pattern.bytes() < 128 << 10, "{text}"),
             Err(error) => assert!(matches!(error, PatternError::Url { .. }), "{text}"),
         }
     }
