@@ -29,6 +29,10 @@ use crate::machine::Attempt;
 /// How much of a stream, and of all streams of a connection, may be on the way. Much more than a socket's buffers would only wait
 /// here; much less would slow down a replay from far away.
 const WINDOW_BYTES: u32 = 1 << 20;
+/// What small frames may cost in memory while they wait here. A hub sends each event in a frame of its own, h2 takes about 256 bytes
+/// for a frame, and its own bound, meant against floods, would break a connection whose owner looks away for a few thousand of them.
+/// A window full of events of ten bytes fits.
+const FRAMES_BYTES_MAX: usize = 32 << 20;
 /// Interim answers (1xx) before an answer. One or two are usual; what sends them without end never answers.
 const INTERIM_MAX: u32 = 32;
 /// The least that hyper takes.
@@ -109,6 +113,7 @@ pub(super) async fn http2(
         .enable_push(false)
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .data_frame_budget(FRAMES_BYTES_MAX)
         .max_header_list_size(head_bytes_max)
         .handshake(socket)
         .await;

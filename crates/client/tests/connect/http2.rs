@@ -1,7 +1,7 @@
 //! HTTP/2: how it is chosen, what is asked, how streams end, and what is refused of an answer in either version.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
@@ -10,7 +10,7 @@ use http::{Method, Request, Response};
 use tidewire_client::connect::{Http, TlsFailure};
 use tidewire_client::{Builder, Error, Item};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::server::{
     Authority, CHUNKED, Heard, STREAM, Tls, agreed, data, failure, head, next, source, start,
@@ -443,4 +443,41 @@ async fn large_chunks_come_whatever_the_size_of_a_head() {
     let item = next(&mut source).await;
     assert!(matches!(item, Item::Open(_)), "{item:?}");
     assert_eq!(data(&mut source).await.len(), 100_000);
+}
+
+/// h2 takes many small frames that wait for an attack; here it is only their reader that was busy.
+#[tokio::test]
+async fn a_reader_that_looks_away_loses_no_small_events() {
+    const EVENTS: u32 = 20_000;
+    let (sent, all_sent) = oneshot::channel();
+    let sent = Arc::new(Mutex::new(Some(sent)));
+    let port = start(move |_, socket| {
+        let sent = Arc::clone(&sent);
+        async move {
+            let mut connection = h2::server::handshake(socket).await.unwrap();
+            serve(&mut connection, move |_, respond| {
+                let sent = sent.lock().unwrap().take();
+                burst(open(respond), EVENTS, sent)
+            })
+            .await;
+        }
+    })
+    .await;
+    let url = format!("http://127.0.0.1:{port}/");
+    let mut source = source(&url).http(Http::Http2).build().unwrap();
+    assert_eq!(data(&mut source).await, "0");
+    all_sent.await.unwrap();
+    for n in 1..EVENTS {
+        assert_eq!(data(&mut source).await, n.to_string());
+    }
+}
+
+/// Sends events, each in a frame of its own, as far as the reader's window goes at once.
+async fn burst(mut stream: SendStream<Bytes>, events: u32, sent: Option<oneshot::Sender<()>>) {
+    for n in 0..events {
+        stream.send_data(event(&n.to_string()), false).unwrap();
+    }
+    // Only the first connection is counted on: a second one would mean that the first broke.
+    let _ = sent.expect("one connection").send(());
+    let _ = std::future::poll_fn(|context| stream.poll_reset(context)).await;
 }
