@@ -63,11 +63,11 @@ export class Road {
     }
   }
 
-  /** Ends the answers (chunked, HTTP/1.1) as the hub does when a stream has lived long enough. */
+  /** Ends the answers (chunked, HTTP/1.1) as the hub does when a stream has lived long enough: after a comment. */
   finish() {
     for (const { near, far } of this.pairs) {
       far.destroy();
-      near.end("0\r\n\r\n");
+      near.end("7\r\n: over\n\r\n0\r\n\r\n");
     }
   }
 
