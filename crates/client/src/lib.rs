@@ -47,6 +47,8 @@ pub use error::{BuildError, CloseReason, Error, RedirectError};
 pub use machine::{Item, Opened, State};
 pub use options::Options;
 pub use renew::{RenewError, RenewHeaders, Renewal, Renewed, bearer};
+#[cfg(feature = "tls")]
+pub use shell::tls_config;
 #[cfg(feature = "tokio")]
 pub use shell::{
     Answer, Body, Builder, Closer, Dialer, Driver, EventSource, FiniteStream, FiniteStreamBuilder,

@@ -31,6 +31,8 @@ use connection::{Connection, Progress};
 pub use dial::Dialer;
 pub use exchange::{Answer, Body, Driver, Sender};
 pub use finite::{FiniteStream, FiniteStreamBuilder};
+#[cfg(feature = "tls")]
+pub use tls::tls_config;
 
 use crate::machine::{Item, Machine, State, Step};
 use crate::{BuildError, CloseReason, Dispatcher, Options, Renewed};

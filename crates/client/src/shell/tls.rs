@@ -24,6 +24,14 @@ const HTTP2: &[u8] = b"h2";
 /// Sessions that are kept to be resumed: a client has one server, and a second while it is sent elsewhere.
 const SESSIONS_MAX: usize = 2;
 
+/// The same trust, certificate and versions of HTTP for whoever speaks TLS on sockets of their own.
+///
+/// # Errors
+/// As of [`EventSource::new`](crate::EventSource::new).
+pub fn tls_config(tls: &Tls, http: Http) -> Result<Arc<ClientConfig>, BuildError> {
+    Config::new(tls, http).map(|config| config.server)
+}
+
 /// How to speak TLS; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Config {

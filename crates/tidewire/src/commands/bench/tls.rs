@@ -1,18 +1,16 @@
 //! A connection with or without TLS: bytes out, bytes in, never waiting.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 use serde::{Deserialize, Serialize};
+use tidewire_client::connect::{self, Http};
+use tidewire_client::tls_config;
 
 use super::socket::{self, Moved};
 use super::target::Place;
@@ -33,36 +31,23 @@ pub(super) struct Tls(Arc<ClientConfig>);
 impl Tls {
     /// For HTTP/2 or HTTP/1.1, as ALPN tells the server.
     pub(super) fn new(trust: &Trust, is_http2: bool) -> Result<Self, String> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|why| why.to_string())?;
-        let mut config = match (&trust.ca, trust.is_insecure) {
-            (_, true) => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-                .with_no_client_auth(),
-            (Some(path), false) => builder
-                .with_root_certificates(roots(path)?)
-                .with_no_client_auth(),
-            (None, false) => return Err("https needs --ca FILE or --insecure".to_owned()),
+        let mut whom = connect::Tls::default();
+        let wrong = |why: &dyn Display| match &trust.ca {
+            Some(path) if !trust.is_insecure => format!("--ca {}: {why}", path.display()),
+            _ => why.to_string(),
         };
-        let protocol = if is_http2 { "h2" } else { "http/1.1" };
-        config.alpn_protocols = vec![protocol.into()];
-        Ok(Self(Arc::new(config)))
+        match (&trust.ca, trust.is_insecure) {
+            (_, true) => whom.danger_accept_any_certificate = true,
+            (Some(path), false) => {
+                whom.mozilla_roots = false;
+                whom.authorities = std::fs::read(path).map_err(|why| wrong(&why))?;
+            }
+            (None, false) => return Err("https needs --ca FILE or --insecure".to_owned()),
+        }
+        let http = if is_http2 { Http::Http2 } else { Http::Http1 };
+        let config = tls_config(&whom, http).map_err(|why| wrong(&why))?;
+        Ok(Self(config))
     }
-}
-
-fn roots(path: &PathBuf) -> Result<RootCertStore, String> {
-    let wrong = |why: String| format!("--ca {}: {why}", path.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|why| wrong(why.to_string()))? {
-        let certificate = certificate.map_err(|why| wrong(why.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|why| wrong(why.to_string()))?;
-    }
-    Ok(roots)
 }
 
 const CLOSED: &str = "the server closed a connection";
@@ -248,46 +233,5 @@ impl Write for Wire<'_> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// Takes any certificate, as `--insecure` asks; that its owner has the key is still checked.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
