@@ -386,6 +386,15 @@ struct Pattern {
     below: bool,
 }
 
+/// An origin as browsers send it (WHATWG URL, section 4.5: no path, no usual port, small letters), from a text that may be in capitals.
+#[must_use]
+pub fn origin_as_sent(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let written = url.origin().ascii_serialization();
+    let is_one = matches!(url.scheme(), "http" | "https") && text.eq_ignore_ascii_case(&written);
+    is_one.then_some(written)
+}
+
 /// A text is no origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginError(String);
@@ -474,6 +483,23 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         builder.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        for (text, sent) in [
+            ("https://App.example", Some("https://app.example")),
+            ("http://h:8080", Some("http://h:8080")),
+            ("https://h:443", None),
+            ("https://h/", None),
+            ("https://h/path", None),
+            ("https://u@h", None),
+            ("ftp://h", None),
+            ("null", None),
+            ("*", None),
+        ] {
+            assert_eq!(origin_as_sent(text).as_deref(), sent, "{text}");
+        }
     }
 
     #[test]

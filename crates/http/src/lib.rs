@@ -51,7 +51,7 @@ mod takeover;
 mod tls;
 mod token;
 
-pub use access::{Access, Hosts, OriginError, Origins, is_loopback};
+pub use access::{Access, Hosts, OriginError, Origins, is_loopback, origin_as_sent};
 pub use access_log::{AccessLog, AccessLogCounters, AccessLogFormat};
 pub use address::{ForwardedHeader, TrustedProxies};
 pub use counters::Counters;

@@ -65,7 +65,8 @@ pub use tidewire_http::{
     HookSettings, HookToken, Hosts, HubStore, KeySource, KeyStatus, KeysFrom, KeysOf, Limits,
     MemoryStore, OriginError, Origins, PemError, PlaceError, Reader, RemoteUrl, RemoteUrlError,
     Response, Roles, Router, Settings, StoreError, StreamBody, Subscribe, SubscribeError, Tls,
-    TlsError, TrustedProxies, check_place, is_cookie_name, is_loopback, serve_admin,
+    TlsError, TrustedProxies, check_place, is_cookie_name, is_loopback, origin_as_sent,
+    serve_admin,
 };
 pub use tidewire_log::{
     AppendError, Appended, Event, EventId, EventType, Log, MemoryConfig, MemoryLog, Retention,

@@ -12,8 +12,8 @@ use serde_json::json;
 use tidewire_auth::signed_url::{SignedUrl, UrlKey};
 use tidewire_auth::{Refusal, Role};
 use tidewire_core::{Grant, Matcher, MatcherSet, Patterns};
-use url::Url;
 
+use crate::access::origin_as_sent;
 use crate::ask::{self, Path};
 use crate::body::{self, collect};
 use crate::front::{Front, random};
@@ -198,14 +198,8 @@ fn expires_ms(front: &Front, grant: &Grant, wanted_s: Option<u64>) -> Result<u64
     }
 }
 
-/// As browsers write it.
 fn origin(text: &str) -> Result<String, Problem> {
-    let url = Url::parse(text).ok();
-    let written = url
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .map(|url| url.origin().ascii_serialization());
-    written
-        .filter(|written| text.eq_ignore_ascii_case(written))
+    origin_as_sent(text)
         .ok_or_else(|| {
             Problem::bad_parameter(format!(
                 "`origin` {text:?} is none: write it like https://app.example, without a path and without the usual port"

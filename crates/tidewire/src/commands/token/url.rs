@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tidewire_auth::Dialect;
 use tidewire_auth::signed_url::{SignedUrl, UrlKey};
+use tidewire_hub::origin_as_sent;
 use url::Url;
 
 use super::mint::Wanted;
@@ -150,13 +151,7 @@ impl Sign {
     }
 }
 
-/// As browsers write it.
 fn origin(text: &str) -> Result<String, String> {
-    let written = Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .map(|url| url.origin().ascii_serialization());
-    written
-        .filter(|written| text.trim_end_matches('/').eq_ignore_ascii_case(written))
+    origin_as_sent(text.trim_end_matches('/'))
         .ok_or_else(|| format!("{text:?} is no origin: write it as https://app.example"))
 }
